@@ -1,0 +1,29 @@
+//! What an operator sees: guests, campaigns, messages, providers, and the daemon itself.
+//!
+//! Every type is plain data that both codecs of the protocol carry. Enums that will grow end in `Unknown`, so that an
+//! older console shows "unknown" instead of failing on a newer daemon's word.
+
+mod campaign;
+mod channel;
+mod guest;
+mod ids;
+mod import;
+mod message;
+mod overview;
+mod provider;
+mod template;
+mod time;
+
+pub use campaign::{
+    Audience, CampaignClass, CampaignDetail, CampaignRow, CampaignSpec, CampaignState, ChannelProgress, Estimate,
+    EstimateLine, Reach, Schedule,
+};
+pub use channel::Channel;
+pub use guest::{BulkChange, Guest, GuestChange, GuestListRow, GuestRow, Provenance, Rsvp};
+pub use ids::{AttemptNo, CampaignId, GuestId, ListId, MessageId, ParseIdError};
+pub use import::{ImportProblem, ImportProgress, ProblemKind, Severity};
+pub use message::{AttemptRow, MessageDetail, MessageRow, MessageState, OutcomeClass, StateCounts};
+pub use overview::{Health, Overview};
+pub use provider::{BreakerState, ProviderKind, ProviderRow};
+pub use template::{Rendered, TemplateBody, TemplateRow, TOKENS};
+pub use time::Timestamp;

@@ -1,0 +1,1 @@
+//! `usher`, the terminal console and command line.

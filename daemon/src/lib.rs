@@ -1,0 +1,1 @@
+//! `usherd`, the daemon: sends campaigns, watches providers, keeps what it promised.

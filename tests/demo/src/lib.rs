@@ -1,0 +1,1 @@
+//! The whole thing in one command: simulator, daemon, console.

@@ -1,0 +1,1 @@
+//! The six providers, spoken faithfully, with faults on demand.
