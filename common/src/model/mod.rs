@@ -25,5 +25,5 @@ pub use import::{ImportProblem, ImportProgress, ProblemKind, Severity};
 pub use message::{AttemptRow, MessageDetail, MessageRow, MessageState, OutcomeClass, StateCounts};
 pub use overview::{Health, Overview};
 pub use provider::{BreakerState, ProviderKind, ProviderRow};
-pub use template::{Rendered, TemplateBody, TemplateRow, TOKENS};
+pub use template::{Rendered, TOKENS, TemplateBody, TemplateRow};
 pub use time::Timestamp;
