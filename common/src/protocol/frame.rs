@@ -39,7 +39,7 @@ pub enum ClientFrame {
         /// Chosen by the client; the reply carries it.
         id: u64,
         /// What is asked.
-        request: Request,
+        request: Box<Request>,
         /// Needed by requests that act; ignored by those that ask.
         act: Option<Act>,
     },

@@ -346,7 +346,7 @@ pub(crate) fn client() -> Vec<(String, ClientFrame)> {
     let act = Act { key: text("0198-a"), reason: text("venue burnt down"), seen: Some(99), preview: true };
     for (id, request) in requests().into_iter().enumerate() {
         let name = named("request", &request);
-        frames.push((name, ClientFrame::Call { id: id as u64, request, act: Some(act.clone()) }));
+        frames.push((name, ClientFrame::Call { id: id as u64, request: Box::new(request), act: Some(act.clone()) }));
     }
     frames
 }
