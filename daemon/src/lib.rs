@@ -2,3 +2,5 @@
 
 pub mod codec;
 pub mod store;
+pub mod config;
+pub mod service;
