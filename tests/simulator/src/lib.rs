@@ -1,1 +1,65 @@
-//! The six providers, spoken faithfully, with faults on demand.
+//! Message providers, spoken faithfully, with faults on demand and an exact record of what they accepted.
+//!
+//! [`Simulator::start`] opens Resend, Twilio and a submission server on free ports of 127.0.0.1, and a control endpoint. Each
+//! validates as the real one does and answers in its shapes; [`Simulator::fault`] makes one fail in a chosen way; the
+//! [`Record`] says afterwards who was reached, how often, and by whom, whatever the client believes.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use usher_sim::{Config, Fault, FaultKind, Provider, Simulator, When};
+//!
+//! let simulator = Simulator::start(Config::default()).await?;
+//! let lost = Fault::from(FaultKind::Reset { when: When::AfterAccept }).percent(10.0, 7);
+//! simulator.fault(Provider::Twilio, lost).await?;
+//! // … send to simulator.twilio_url() …
+//! simulator.record().wait_for_count(1_000).await;
+//! assert!(simulator.record().duplicates().is_empty());
+//! simulator.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where it differs from the real ones
+//!
+//! - All providers but SMTP speak plain HTTP. Nothing is delivered and no webhook is sent: the last event of an e-mail and the
+//!   status of an SMS do not move on.
+//! - **Resend**: `ratelimit-*` headers appear only when a limit is set. Only ASCII addresses pass. A content type other than
+//!   JSON is answered 400 `validation_error` (the vendor documents nothing). Only a request that was accepted fulfils its
+//!   idempotency key; one that was refused frees it. The vendor's specification has no error bodies and no bound on a batch;
+//!   the documentation's are used. `scheduled_at` takes ISO 8601 only. Text and sender of an e-mail from a batch are not shown.
+//! - **Twilio**: throttling counts requests a second rather than concurrent ones. 20001 answers any parameter of the wrong
+//!   type. Text, sender and service of a message are shown while its body is kept ([`Config::keep_bodies`]), else null. A look-up
+//!   shows every accepted message as `sent`, on the day it was accepted. Page tokens are not used.
+//! - **SMTP**: strict. No DSN extension. Lines over 1,000 octets, bare CR or LF, and 8-bit bodies that were not announced are
+//!   refused after the final dot; many servers let them pass.
+
+mod address;
+mod config;
+mod control;
+mod dice;
+mod fault;
+mod form;
+mod http;
+mod latency;
+mod pace;
+mod provider;
+mod record;
+mod resend;
+mod script;
+mod server;
+mod simulator;
+mod smtp;
+mod tally;
+mod tls;
+mod twilio;
+mod wire;
+
+pub use config::{ApiKey, Config, Marker, ResendConfig, SmtpConfig, SmtpUser, TwilioAccount, TwilioConfig};
+pub use fault::{Dot, Fault, FaultError, FaultId, FaultKind, InForce, Scope, Stage, When};
+pub use latency::{LONGEST, Latency};
+pub use provider::Provider;
+pub use record::{Accepted, Duplicate, Record};
+pub use script::{ScriptError, Span, Step};
+pub use simulator::{Addresses, Simulator, StartError};
+pub use tally::Counts;
+pub use tls::TlsError;

@@ -1,0 +1,424 @@
+//! Faults on demand: what can go wrong at a provider, when it strikes, and which are in force now.
+//! Promises: deciding is a pure function of the fault, its seed and how often it was asked; with no fault in force a request
+//! pays one atomic load.
+
+use crate::dice;
+use crate::latency::Latency;
+use crate::provider::Provider;
+use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+/// What goes wrong.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum FaultKind {
+    /// The listener is closed: new connections are refused, idle ones are closed, requests in flight are answered.
+    /// Afterwards the same port is opened again.
+    Refuse,
+    /// The connection is taken, and then nothing more happens: nothing is read, nothing is answered.
+    Hang,
+    /// The request is read in full and never answered.
+    HangAfterAccept {
+        /// Whether the message was accepted (and stands in the record) all the same.
+        #[serde(default)]
+        accepted: bool,
+    },
+    /// The connection is reset (RST) instead of an answer.
+    Reset {
+        /// Before or after the message was accepted.
+        when: When,
+    },
+    /// An HTTP error instead of the answer, in the provider's own shape.
+    Status {
+        /// 400 to 599.
+        status: u16,
+        /// Whether the message was accepted all the same.
+        #[serde(default)]
+        accepted: bool,
+        /// The provider's error code, for example `daily_quota_exceeded` or `20005`; by default the usual one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<String>,
+    },
+    /// "Too many requests", in the provider's own shape; nothing is accepted.
+    Throttle {
+        /// Seconds in the `retry-after` header, where the provider sends one (Resend; 1 by default).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry_after: Option<u32>,
+    },
+    /// The answer comes late; the message is accepted before the delay.
+    Slow {
+        /// How late.
+        latency: Latency,
+    },
+    /// Success, with a body that means nothing.
+    WrongBody {
+        /// Whether the message was accepted all the same.
+        #[serde(default)]
+        accepted: bool,
+    },
+    /// The credentials are refused, whatever they are.
+    AuthFailure,
+    /// The certificate shown on new TLS connections has expired (SMTP).
+    ExpiredCertificate,
+    /// A reply of your choice at one stage of the dialogue (SMTP); from 4xx and 5xx follows that nothing is accepted.
+    Reply {
+        /// Where in the dialogue.
+        stage: Stage,
+        /// The reply, for example `450 4.7.1 Greylisted`. A `421` also closes the connection.
+        text: String,
+    },
+    /// The connection is closed without a reply (SMTP).
+    Drop {
+        /// Before or after the final dot; after it, the message was accepted.
+        when: Dot,
+    },
+}
+
+/// Which side of accepting a message a fault falls on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum When {
+    /// Nothing was accepted.
+    BeforeAccept,
+    /// The message was accepted, and only the answer is lost.
+    AfterAccept,
+}
+
+/// A stage of the SMTP dialogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Instead of the `220` greeting; the connection is closed after it.
+    Greeting,
+    /// Instead of the answer to AUTH.
+    Auth,
+    /// Instead of the answer to MAIL.
+    Mail,
+    /// Instead of the answer to each RCPT.
+    Rcpt,
+    /// Instead of `354`.
+    Data,
+    /// After the final dot.
+    FinalDot,
+}
+
+/// Which side of the final dot of an SMTP message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dot {
+    /// As soon as the message begins to arrive; it must not be accepted.
+    Before,
+    /// After the message was accepted.
+    After,
+}
+
+/// Which requests a fault concerns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// All.
+    #[default]
+    All,
+    /// Only those that send (over SMTP: only transactions).
+    Sends,
+    /// Only those that ask: domains, account, look-ups.
+    Probes,
+}
+
+/// A fault, with how often it strikes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Fault {
+    /// What goes wrong.
+    #[serde(flatten)]
+    pub kind: FaultKind,
+    /// Share of the requests that it strikes, above 0, at most 100 (default).
+    #[serde(default = "always")]
+    pub percent: f64,
+    /// Seed of the draws for `percent` and for random delays. Same seed: the n-th request fares the same.
+    #[serde(default)]
+    pub seed: u64,
+    /// Strikes at most so often, then no more. By default without end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u64>,
+    /// Which requests it concerns.
+    #[serde(default)]
+    pub scope: Scope,
+}
+
+fn always() -> f64 {
+    100.0
+}
+
+impl From<FaultKind> for Fault {
+    fn from(kind: FaultKind) -> Self {
+        Self { kind, percent: 100.0, seed: 0, times: None, scope: Scope::All }
+    }
+}
+
+impl Fault {
+    /// The same fault, striking only a share of the requests, drawn with `seed`.
+    #[must_use]
+    pub fn percent(self, percent: f64, seed: u64) -> Self {
+        Self { percent, seed, ..self }
+    }
+
+    /// The same fault, striking at most `times`.
+    #[must_use]
+    pub fn times(self, times: u64) -> Self {
+        Self { times: Some(times), ..self }
+    }
+
+    /// The same fault, for some requests only.
+    #[must_use]
+    pub fn only(self, scope: Scope) -> Self {
+        Self { scope, ..self }
+    }
+
+    /// Whether this fault makes sense at this provider.
+    ///
+    /// # Errors
+    /// When it does not, with the reason.
+    pub fn check(&self, provider: Provider) -> Result<(), FaultError> {
+        let refused = |reason| Err(FaultError::Senseless { provider, reason });
+        if !(self.percent > 0.0 && self.percent <= 100.0) {
+            return refused("`percent` must be above 0 and at most 100");
+        }
+        if self.kind == FaultKind::Refuse && (self.percent < 100.0 || self.times.is_some() || self.scope != Scope::All)
+        {
+            return refused("a closed listener refuses everyone: leave out `percent`, `times` and `scope`");
+        }
+        let http_only = matches!(self.kind, FaultKind::Status { .. } | FaultKind::WrongBody { .. });
+        let smtp_only =
+            matches!(self.kind, FaultKind::ExpiredCertificate | FaultKind::Reply { .. } | FaultKind::Drop { .. });
+        match &self.kind {
+            _ if provider == Provider::Smtp && http_only => {
+                refused("SMTP has no such answer: use `reply` with a stage")
+            }
+            _ if provider != Provider::Smtp && smtp_only => refused("only SMTP can fail like this"),
+            FaultKind::Status { status, .. } if !(400..=599).contains(status) => refused("`status` must be 400 to 599"),
+            FaultKind::Reply { text, .. } if !is_reply(text) => {
+                refused("`text` must be one line: a code from 200 to 599, a space, and words")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_reply(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    matches!(bytes.first(), Some(b'2'..=b'5'))
+        && bytes.len() >= 4
+        && bytes[1..3].iter().all(u8::is_ascii_digit)
+        && bytes[3] == b' '
+        && !text.contains(['\r', '\n'])
+}
+
+impl FaultKind {
+    /// Whether a struck request must not be processed at all.
+    pub(crate) fn prevents_acceptance(&self) -> bool {
+        match self {
+            Self::Hang | Self::Throttle { .. } | Self::AuthFailure | Self::Refuse => true,
+            Self::HangAfterAccept { accepted } | Self::Status { accepted, .. } | Self::WrongBody { accepted } => {
+                !accepted
+            }
+            Self::Reset { when } => *when == When::BeforeAccept,
+            Self::Reply { text, .. } => !text.starts_with('2'),
+            Self::Drop { when } => *when == Dot::Before,
+            Self::Slow { .. } | Self::ExpiredCertificate => false,
+        }
+    }
+
+    /// Whether the fault can show at that moment.
+    fn shows_at(&self, moment: Moment) -> bool {
+        match moment {
+            Moment::Send => !matches!(
+                self,
+                Self::Refuse | Self::ExpiredCertificate | Self::Reply { stage: Stage::Greeting | Stage::Auth, .. }
+            ),
+            Moment::Probe => !matches!(self, Self::Refuse),
+            Moment::Connection => {
+                matches!(self, Self::Hang | Self::ExpiredCertificate | Self::Reply { stage: Stage::Greeting, .. })
+            }
+            Moment::Auth => matches!(self, Self::AuthFailure | Self::Reply { stage: Stage::Auth, .. }),
+        }
+    }
+}
+
+/// When faults are asked whether they strike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// An HTTP request that sends, or an SMTP transaction.
+    Send,
+    /// An HTTP request that asks.
+    Probe,
+    /// A new SMTP connection.
+    Connection,
+    /// An SMTP log-in.
+    Auth,
+}
+
+/// Names a fault in force, to lift it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FaultId(pub u64);
+
+/// A fault that cannot be set.
+#[derive(Debug, thiserror::Error)]
+pub enum FaultError {
+    /// The provider cannot fail like this.
+    #[error("setting a fault for {provider}: {reason}")]
+    Senseless {
+        /// Where it was to be set.
+        provider: Provider,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The listener could not be closed or opened again.
+    #[error("closing or reopening the listener of {provider}: {cause}; the port may have been taken, start anew")]
+    Listener {
+        /// Whose listener.
+        provider: Provider,
+        /// What the system said.
+        cause: String,
+    },
+}
+
+/// A fault in force.
+#[derive(Debug)]
+struct Armed {
+    id: FaultId,
+    provider: Provider,
+    fault: Fault,
+    asked: AtomicU64,
+    struck: AtomicU64,
+}
+
+/// What a request has to suffer.
+#[derive(Debug, Default)]
+pub(crate) struct Strike {
+    pub(crate) delay: Duration,
+    pub(crate) kind: Option<FaultKind>,
+}
+
+/// The faults in force, of all providers.
+#[derive(Debug, Default)]
+pub(crate) struct FaultBoard {
+    any: [AtomicBool; Provider::ALL.len()],
+    armed: RwLock<Vec<Arc<Armed>>>,
+    next: AtomicU64,
+}
+
+/// A fault in force, as it is shown.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InForce {
+    /// To lift it.
+    pub id: FaultId,
+    /// Where.
+    pub provider: Provider,
+    /// What.
+    pub fault: Fault,
+    /// Requests that it has struck.
+    pub struck: u64,
+}
+
+impl Armed {
+    /// Whether the next request is struck; each call is one draw.
+    fn strikes(&self) -> Option<u64> {
+        let n = self.asked.fetch_add(1, Ordering::Relaxed);
+        if dice::unit(self.fault.seed, n) * 100.0 >= self.fault.percent {
+            return None;
+        }
+        let most = self.fault.times.unwrap_or(u64::MAX);
+        let counted = self.struck.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |s| (s < most).then_some(s + 1));
+        counted.ok().map(|_| n)
+    }
+
+    fn concerns(&self, provider: Provider, moment: Moment) -> bool {
+        let in_scope = match self.fault.scope {
+            Scope::All => true,
+            Scope::Sends => moment == Moment::Send,
+            Scope::Probes => moment != Moment::Send,
+        };
+        self.provider == provider && in_scope && self.fault.kind.shows_at(moment)
+    }
+}
+
+impl FaultBoard {
+    /// Puts a fault in force. The caller has checked it.
+    pub(crate) fn arm(&self, provider: Provider, fault: Fault) -> FaultId {
+        let id = FaultId(self.next.fetch_add(1, Ordering::Relaxed) + 1);
+        let armed = Armed { id, provider, fault, asked: AtomicU64::new(0), struck: AtomicU64::new(0) };
+        self.change(|all| all.push(Arc::new(armed)));
+        id
+    }
+
+    /// Lifts one fault, and says whether it was in force.
+    pub(crate) fn lift(&self, id: FaultId) -> bool {
+        self.change(|all| {
+            let before = all.len();
+            all.retain(|armed| armed.id != id);
+            all.len() < before
+        })
+    }
+
+    /// Lifts every fault of one provider.
+    pub(crate) fn clear(&self, provider: Provider) {
+        self.change(|all| all.retain(|armed| armed.provider != provider));
+    }
+
+    /// Whether the provider's listener is to be closed.
+    pub(crate) fn refuses(&self, provider: Provider) -> bool {
+        self.read(|all| all.iter().any(|armed| armed.provider == provider && armed.fault.kind == FaultKind::Refuse))
+    }
+
+    /// All faults in force, oldest first.
+    pub(crate) fn list(&self) -> Vec<InForce> {
+        self.read(|all| {
+            let shown = all.iter().map(|armed| InForce {
+                id: armed.id,
+                provider: armed.provider,
+                fault: armed.fault.clone(),
+                struck: armed.struck.load(Ordering::Relaxed),
+            });
+            shown.collect()
+        })
+    }
+
+    /// What strikes the request at hand: all delays add up, and of the rest the oldest that strikes counts.
+    pub(crate) fn judge(&self, provider: Provider, moment: Moment) -> Strike {
+        if !self.any[provider.index()].load(Ordering::Acquire) {
+            return Strike::default();
+        }
+        self.read(|all| {
+            let mut strike = Strike::default();
+            for armed in all.iter().filter(|armed| armed.concerns(provider, moment)) {
+                match &armed.fault.kind {
+                    FaultKind::Slow { latency } => {
+                        // Another seed than the one that chose the request, else delay and choice would go together.
+                        strike.delay +=
+                            armed.strikes().map_or(Duration::ZERO, |n| latency.sample(!armed.fault.seed, n));
+                    }
+                    kind if strike.kind.is_none() => strike.kind = armed.strikes().map(|_| kind.clone()),
+                    _ => {}
+                }
+            }
+            strike
+        })
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&[Arc<Armed>]) -> T) -> T {
+        look(&self.armed.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change<T>(&self, act: impl FnOnce(&mut Vec<Arc<Armed>>) -> T) -> T {
+        let mut all = self.armed.write().unwrap_or_else(PoisonError::into_inner);
+        let answer = act(&mut all);
+        for provider in Provider::ALL {
+            let any = all.iter().any(|armed| armed.provider == provider);
+            self.any[provider.index()].store(any, Ordering::Release);
+        }
+        answer
+    }
+}

@@ -1,0 +1,10 @@
+//! The simulator as a client sees it: over its sockets, with plain clients.
+//! Promises: each test has a simulator of its own, on free ports, and stops it.
+
+mod faults;
+mod program;
+mod resend;
+mod smtp;
+mod specs;
+mod support;
+mod twilio;
