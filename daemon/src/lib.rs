@@ -1,1 +1,4 @@
 //! `usherd`, the daemon: sends campaigns, watches providers, keeps what it promised.
+
+pub mod dispatch;
+pub mod providers;
