@@ -4,3 +4,5 @@ pub mod codec;
 pub mod store;
 pub mod config;
 pub mod service;
+pub mod dispatch;
+pub mod providers;

@@ -1,0 +1,198 @@
+//! What a server's reply, or its silence, means: a pure function of the stage and the words.
+//!
+//! Sources: RFC 5321 (replies), 3463 (enhanced codes), 4954 (AUTH), 3207 (STARTTLS), 1870 (SIZE), 6531 (SMTPUTF8).
+
+use std::time::Duration;
+
+use usher_common::model::OutcomeClass::{self, NotSent, Recipient, Refused, Throttled, Unknown, Unusable};
+
+use super::super::{Answer, Scope};
+
+/// How far a dialogue has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// TCP, and TLS where it comes first.
+    Connect,
+    /// Waiting for 220.
+    Greeting,
+    /// EHLO.
+    Hello,
+    /// STARTTLS and its handshake.
+    StartTls,
+    /// AUTH.
+    Auth,
+    /// RSET, NOOP or QUIT between messages.
+    Between,
+    /// MAIL FROM.
+    Mail,
+    /// RCPT TO.
+    Rcpt,
+    /// DATA, and the message up to its final dot.
+    Data,
+    /// The final dot was at least begun.
+    Dot,
+}
+
+impl Stage {
+    /// The word in details.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connecting",
+            Self::Greeting => "the greeting",
+            Self::Hello => "EHLO",
+            Self::StartTls => "STARTTLS",
+            Self::Auth => "AUTH",
+            Self::Between => "RSET",
+            Self::Mail => "MAIL",
+            Self::Rcpt => "RCPT",
+            Self::Data => "DATA",
+            Self::Dot => "the final dot",
+        }
+    }
+}
+
+/// A reply of the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// Three digits.
+    pub(crate) code: u16,
+    /// The text of its lines, joined by line feeds.
+    pub(crate) text: String,
+}
+
+/// Why a dialogue ended without the message being taken for certain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The server said no, or something that does not fit the stage.
+    Said(Stage, Said),
+    /// The server said nothing more.
+    Lost {
+        /// Where.
+        stage: Stage,
+        /// Whether our patience ended it.
+        timeout: bool,
+        /// What happened.
+        detail: String,
+    },
+    /// The server cannot do what the configuration demands of it.
+    Lacks(&'static str),
+    /// The server does not take this address.
+    NoUtf8,
+}
+
+impl Fault {
+    /// Whether the next message may use the connection, after `RSET`.
+    pub(crate) fn leaves_line_usable(&self) -> bool {
+        match self {
+            Self::Said(_, said) => said.code >= 400 && said.code != 421,
+            Self::NoUtf8 => true,
+            Self::Lost { .. } | Self::Lacks(_) => false,
+        }
+    }
+
+    /// The answer for the message.
+    pub(crate) fn answer(&self) -> Answer {
+        match self {
+            Self::Said(stage, said) => classify(*stage, said),
+            Self::Lost { stage, timeout, detail } => {
+                let class = if *stage == Stage::Dot { Unknown } else { NotSent };
+                let code = match (*stage, *timeout) {
+                    (Stage::Connect, _) => "connect",
+                    (Stage::StartTls, _) => "tls",
+                    (_, true) => "timeout",
+                    (_, false) => "connection_lost",
+                };
+                Answer::new(class, None, code, &format!("at {}: {detail}", stage.as_str()))
+            }
+            Self::Lacks(what) => {
+                let detail = format!("the server does not offer {what}, which the configuration demands");
+                Answer::new(Unusable, Some(Scope::Account), "not_offered", &detail)
+            }
+            Self::NoUtf8 => {
+                Answer::new(Recipient, None, "smtputf8", "the server takes no addresses with other than ASCII letters")
+            }
+        }
+    }
+}
+
+/// Servers that greylist ask for about five minutes; RFC 5321 §4.5.4.1 advises thirty where nothing is known.
+const GREYLIST_WAIT: Duration = Duration::from_mins(5);
+
+/// What a reply means that is not the one hoped for.
+pub(crate) fn classify(stage: Stage, said: &Said) -> Answer {
+    let (class, scope) = class_of(stage, said);
+    let wait = (class == Throttled).then_some(GREYLIST_WAIT);
+    let code = match enhanced(&said.text) {
+        Some((class, subject, detail)) => format!("{} {class}.{subject}.{detail}", said.code),
+        None => said.code.to_string(),
+    };
+    Answer::new(class, scope, code, &said.text).after(wait)
+}
+
+fn class_of(stage: Stage, said: &Said) -> (OutcomeClass, Option<Scope>) {
+    let account = Some(Scope::Account);
+    match said.code {
+        // A second yes, or an early one: the server speaks another protocol. Only after the dot can that be a message.
+        200..=399 if stage == Stage::Dot => (Unknown, None),
+        200..=399 => (NotSent, None),
+        421 if stage == Stage::Dot => (Unknown, None),
+        451 if stage == Stage::Auth && names(&said.text, "credits") => (Unusable, account),
+        400..=499 => temporary(stage, said),
+        530 | 534 | 535 | 538 => (Unusable, account),
+        // Before MAIL nothing has been said of any message: a lasting no is about us.
+        500..=599 if stage < Stage::Mail => (Unusable, account),
+        500..=599 => lasting(stage, said),
+        _ if stage == Stage::Dot => (Unknown, None),
+        _ => (NotSent, None),
+    }
+}
+
+fn temporary(stage: Stage, said: &Said) -> (OutcomeClass, Option<Scope>) {
+    let limited = matches!(enhanced(&said.text), Some((_, 5, 3) | (_, 7, 28)));
+    match (stage, said.code) {
+        (_, 421) => (NotSent, None),
+        _ if limited => (Throttled, Some(Scope::Account)),
+        (Stage::Rcpt, 450..=452) => (Throttled, Some(Scope::Recipient)),
+        (Stage::Mail | Stage::Data | Stage::Dot, 450..=452) if names_rate(&said.text) => {
+            (Throttled, Some(Scope::Account))
+        }
+        _ => (NotSent, None),
+    }
+}
+
+fn lasting(stage: Stage, said: &Said) -> (OutcomeClass, Option<Scope>) {
+    match (said.code, enhanced(&said.text)) {
+        (550 | 553, Some((_, 6, 7))) => (Recipient, None),
+        (552, Some((_, 5, 3))) => (Throttled, Some(Scope::Account)),
+        (552 | 554, Some((_, 3, 4))) => (Refused, None),
+        // RFC 5321 §4.5.3.1.10: 552 for "too many recipients" is an old mistake and temporary.
+        (552, _) if stage == Stage::Rcpt && names(&said.text, "too many") => (Throttled, Some(Scope::Account)),
+        (552, Some((_, 2, 2))) => (Recipient, None),
+        // We name one recipient, so a bare 552 to RCPT can only be about the one mailbox.
+        (552, None) if stage == Stage::Rcpt => (Recipient, None),
+        (550 | 553, _) if stage == Stage::Mail => (Unusable, Some(Scope::Sender)),
+        (_, Some((_, 1, 7 | 8))) => (Unusable, Some(Scope::Sender)),
+        (550 | 551 | 553, Some((_, 1, 1 | 2 | 3 | 6 | 10))) => (Recipient, None),
+        (550 | 551 | 553, None) if stage == Stage::Rcpt => (Recipient, None),
+        _ => (Refused, None),
+    }
+}
+
+/// The enhanced status code (RFC 3463) that a text begins with.
+fn enhanced(text: &str) -> Option<(u16, u16, u16)> {
+    let word = text.split_whitespace().next()?;
+    let mut parts = word.split('.').map(|part| part.parse().ok());
+    let found = (parts.next()??, parts.next()??, parts.next()??);
+    (parts.next().is_none() && matches!(found.0, 2 | 4 | 5)).then_some(found)
+}
+
+fn names(text: &str, phrase: &str) -> bool {
+    text.to_ascii_lowercase().contains(phrase)
+}
+
+/// Whether the text has the word "rate" or says that something was too much.
+fn names_rate(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    enhanced(text).is_some_and(|(_, subject, detail)| (subject, detail) == (7, 0))
+        || lower.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| matches!(word, "rate" | "throttled"))
+}
