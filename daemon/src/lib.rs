@@ -6,3 +6,4 @@ pub mod config;
 pub mod service;
 pub mod dispatch;
 pub mod providers;
+pub mod vault;

@@ -4,6 +4,7 @@ mod commits;
 mod crash;
 mod faults;
 mod log;
+mod measure;
 mod recovery;
 
 use std::collections::BTreeMap;
