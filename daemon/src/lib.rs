@@ -1,1 +1,3 @@
 //! `usherd`, the daemon: sends campaigns, watches providers, keeps what it promised.
+
+pub mod guests;
