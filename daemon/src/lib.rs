@@ -7,3 +7,5 @@ pub mod service;
 pub mod dispatch;
 pub mod providers;
 pub mod vault;
+pub mod campaigns;
+pub mod guests;

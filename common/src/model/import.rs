@@ -32,6 +32,10 @@ pub enum ProblemKind {
     Timezone,
     /// A channel in the order of preference is not known.
     Preference,
+    /// The language tag is none.
+    Locale,
+    /// The Slack id cannot be used.
+    Slack,
     /// More or fewer cells than the header has.
     Columns,
     /// No address by which the guest could be reached.

@@ -1,0 +1,117 @@
+//! The words that lists use for yes, no, nothing, answers and countries, in the languages that weddings are held in.
+
+use usher_common::model::Rsvp;
+
+use super::fold::fold;
+
+/// Whether a cell says yes or no; `None` when it says neither. An empty one says no.
+pub(super) fn yes_or_no(text: &str) -> Option<bool> {
+    let text = text.trim();
+    if text == "✓" || text == "✔" || text == "☑" || text == "+" {
+        return Some(true);
+    }
+    match fold(text).as_str() {
+        "yes" | "y" | "true" | "t" | "1" | "x" | "on" | "ja" | "j" | "wahr" | "oui" | "o" | "vrai" | "si" | "s"
+        | "verdadero" | "vero" | "sim" | "tak" | "ano" | "da" | "igen" | "evet" | "kylla" | "plusone" => Some(true),
+        "" | "no" | "n" | "false" | "f" | "0" | "off" | "nein" | "falsch" | "non" | "faux" | "falso" | "nao"
+        | "nie" | "ne" | "nem" | "hayir" | "nej" | "nee" | "ei" | "none" | "na" => Some(false),
+        _ => None,
+    }
+}
+
+/// The answer that a cell gives; `None` when it is none that is known. An empty one has not been given yet.
+pub(super) fn rsvp(text: &str) -> Option<Rsvp> {
+    match fold(text).as_str() {
+        "confirmed" | "accepted" | "accepts" | "accept" | "attending" | "coming" | "yes" | "y" | "zugesagt"
+        | "zusage" | "ja" | "oui" | "confirme" | "confirmee" | "present" | "si" | "confirmado" | "confirmada" => {
+            Some(Rsvp::Confirmed)
+        }
+        "" | "pending" | "invited" | "noreply" | "noresponse" | "noanswer" | "awaiting" | "open" | "offen"
+        | "enattente" | "pendiente" => Some(Rsvp::Pending),
+        "declined" | "declines" | "decline" | "regrets" | "regret" | "notattending" | "notcoming" | "no" | "n"
+        | "abgesagt" | "absage" | "nein" | "non" | "refuse" | "refusee" | "absent" | "rechazado" | "rechazada" => {
+            Some(Rsvp::Declined)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a cell about food says "nothing special", which is kept as an empty text so that `diet is empty` finds it.
+pub(super) fn eats_everything(text: &str) -> bool {
+    let nothing = ["none", "no", "nothing", "na", "keine", "kein", "aucun", "aucune", "rien", "ninguno", "ninguna"];
+    text.chars().all(|c| matches!(c, '-' | '–' | '—' | '/' | '.')) || nothing.contains(&fold(text).as_str())
+}
+
+/// ISO 3166-1 alpha-2 in upper case, from such a code in any case or from `UK`, `USA` or another alpha-3 code of the
+/// countries where people write it.
+pub(super) fn country(text: &str) -> Option<String> {
+    let code = text.trim().to_ascii_uppercase();
+    let code = match code.as_str() {
+        "UK" | "GBR" => "GB",
+        "USA" => "US",
+        "CAN" => "CA",
+        "AUS" => "AU",
+        "DEU" => "DE",
+        "AUT" => "AT",
+        "CHE" => "CH",
+        "FRA" => "FR",
+        "ESP" => "ES",
+        "ITA" => "IT",
+        "IRL" => "IE",
+        "NLD" => "NL",
+        "IND" => "IN",
+        "MEX" => "MX",
+        other => other,
+    };
+    (code.len() == 2 && COUNTRIES.split(' ').any(|known| known == code)).then(|| code.to_owned())
+}
+
+/// ISO 3166-1 alpha-2, the 249 codes that are assigned officially, and `XK`, which mail and telephone know as Kosovo.
+const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR \
+    BS BT BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET \
+    FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ \
+    IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML \
+    MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS \
+    PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL \
+    TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yes_and_no_are_understood_in_several_languages() {
+        for yes in ["yes", "Y", "TRUE", "1", "x", "ja", "Oui", "sí", "si", "✓"] {
+            assert_eq!(yes_or_no(yes), Some(true), "{yes}");
+        }
+        for no in ["no", "N", "false", "0", "", " ", "nein", "non", "não", "—"] {
+            assert_eq!(yes_or_no(no), Some(false), "{no}");
+        }
+        for neither in ["maybe", "2", "with Maria"] {
+            assert_eq!(yes_or_no(neither), None, "{neither}");
+        }
+    }
+
+    #[test]
+    fn answers_are_the_three_words_and_their_obvious_synonyms() {
+        for (text, answer) in [
+            ("CONFIRMED", Some(Rsvp::Confirmed)),
+            ("attending", Some(Rsvp::Confirmed)),
+            ("Regrets", Some(Rsvp::Declined)),
+            ("not attending", Some(Rsvp::Declined)),
+            ("", Some(Rsvp::Pending)),
+            ("maybe", None),
+        ] {
+            assert_eq!(rsvp(text), answer, "{text}");
+        }
+    }
+
+    #[test]
+    fn countries_are_codes() {
+        assert_eq!(COUNTRIES.split(' ').count(), 250);
+        assert_eq!(country("gb").as_deref(), Some("GB"));
+        assert_eq!(country("UK").as_deref(), Some("GB"));
+        assert_eq!(country("ZZ"), None);
+        assert_eq!(country("A "), None);
+    }
+}
