@@ -121,7 +121,9 @@ impl Silence {
         match self {
             Self::NotSent(detail) => Answer::new(OutcomeClass::NotSent, None, "connect", detail),
             Self::Doubt { timeout: true, detail } => Answer::new(OutcomeClass::Unknown, None, "timeout", detail),
-            Self::Doubt { timeout: false, detail } => Answer::new(OutcomeClass::Unknown, None, "connection_lost", detail),
+            Self::Doubt { timeout: false, detail } => {
+                Answer::new(OutcomeClass::Unknown, None, "connection_lost", detail)
+            }
             Self::Unwritable(detail) => Answer::new(OutcomeClass::Refused, None, "unwritable", detail),
         }
     }

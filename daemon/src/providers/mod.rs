@@ -8,6 +8,8 @@
 pub mod registry;
 pub mod settings;
 
+#[cfg(test)]
+mod fake;
 mod http;
 mod resend;
 mod smtp;

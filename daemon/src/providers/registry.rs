@@ -60,7 +60,8 @@ mod tests {
         let mut resend = complete(ProviderKind::Resend);
         resend.base_url = Some("http://api.example".to_owned());
         let mut smtp = complete(ProviderKind::Smtp);
-        smtp.smtp = Some(SmtpConfig { security: crate::providers::settings::Security::None, ..SmtpConfig::at("mail.example") });
+        smtp.smtp =
+            Some(SmtpConfig { security: crate::providers::settings::Security::None, ..SmtpConfig::at("mail.example") });
         for config in [resend, smtp] {
             assert!(matches!(build(&config), Err(BuildError::Unprotected { .. })));
         }

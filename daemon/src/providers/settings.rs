@@ -310,7 +310,8 @@ mod tests {
     #[test]
     fn a_secret_is_read_but_never_printed() {
         let config: ProviderConfig =
-            toml::from_str("name = 'r'\nkind = 'resend'\nsecret = 're_hush'\n[smtp]\nhost='h'\npassword='hush2'").unwrap();
+            toml::from_str("name = 'r'\nkind = 'resend'\nsecret = 're_hush'\n[smtp]\nhost='h'\npassword='hush2'")
+                .unwrap();
         assert!(config.secret.is_some());
         assert!(!format!("{config:?}").contains("hush"));
     }

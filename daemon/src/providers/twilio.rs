@@ -75,7 +75,8 @@ impl Twilio {
             _ => {}
         }
         let sender_field = if is_service(from) { "MessagingServiceSid" } else { "From" };
-        let mut fields = vec![("To", message.to.clone()), (sender_field, from.to_owned()), ("Body", message.text.clone())];
+        let mut fields =
+            vec![("To", message.to.clone()), (sender_field, from.to_owned()), ("Body", message.text.clone())];
         if let Some(base) = &self.status_callback {
             let mut callback = base.clone();
             callback.query_pairs_mut().append_pair("usher_message", &correlation(message));
@@ -184,7 +185,9 @@ pub(super) fn classify(reply: &Reply) -> Answer {
     if (200..300).contains(&status) {
         return match serde_json::from_slice::<Created>(&reply.body) {
             Ok(created) if !created.sid.is_empty() => Answer::accepted(status.to_string(), created.sid),
-            _ => Answer::new(OutcomeClass::Unknown, None, status.to_string(), "the answer was good but names no message"),
+            _ => {
+                Answer::new(OutcomeClass::Unknown, None, status.to_string(), "the answer was good but names no message")
+            }
         };
     }
     let Ok(fault) = serde_json::from_slice::<Fault>(&reply.body) else {

@@ -113,27 +113,36 @@ fn mime(message: &Outgoing, sender: Mailbox, recipient: Mailbox) -> Result<Vec<u
         .subject(plain_line(&message.subject).map_err(content)?)
         .raw_header(header("X-Usher-Message", &correlation(message)).map_err(content)?);
     if let Some(address) = &message.reply_to {
-        let reply_to =
-            mailbox(address, "").map_err(|why| PrepareError::Sender { message: message.message, why })?;
+        let reply_to = mailbox(address, "").map_err(|why| PrepareError::Sender { message: message.message, why })?;
         builder = builder.reply_to(reply_to);
     }
     for (name, value) in &message.headers {
         builder = builder.raw_header(header(name, value).map_err(content)?);
     }
-    let text = SinglePart::plain(message.text.clone());
+    let text = SinglePart::plain(crlf(&message.text));
     let built = if message.html.is_empty() {
         builder.singlepart(text)
     } else {
         let both = MultiPart::alternative().boundary(boundary(message)).singlepart(text);
-        builder.multipart(both.singlepart(SinglePart::html(message.html.clone())))
+        builder.multipart(both.singlepart(SinglePart::html(crlf(&message.html))))
     };
     let bytes = built.map_err(|error| content(error.to_string()))?.formatted();
     check_lines(&bytes).map_err(content)?;
     Ok(bytes)
 }
 
+/// `text` with every kind of line break made CRLF.
+fn crlf(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n")
+}
+
 fn header(name: &str, value: &str) -> Result<HeaderValue, String> {
-    let name = HeaderName::new_from_ascii(name.to_owned()).map_err(|_| format!("`{}` is no header name", clean(name)))?;
+    let fault = || format!("`{}` is no header name", clean(name));
+    // lettre takes any ASCII for a name, line breaks too; RFC 5322 §2.2 allows what can be seen, without colons.
+    if !name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
+        return Err(fault());
+    }
+    let name = HeaderName::new_from_ascii(name.to_owned()).map_err(|_| fault())?;
     Ok(HeaderValue::new(name, plain_line(value)?.to_owned()))
 }
 

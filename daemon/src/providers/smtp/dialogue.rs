@@ -69,7 +69,13 @@ impl Line {
     }
 
     /// Puts TLS around the connection.
-    pub(super) async fn protect(self, tls: &TlsConnector, host: &str, stage: Stage, limit: Duration) -> Result<Self, Fault> {
+    pub(super) async fn protect(
+        self,
+        tls: &TlsConnector,
+        host: &str,
+        stage: Stage,
+        limit: Duration,
+    ) -> Result<Self, Fault> {
         if !self.wire.buffer().is_empty() {
             // Words sent before the handshake would be read as if they came from inside it.
             return Err(Fault::Lost { stage, timeout: false, detail: "the server spoke before TLS began".to_owned() });

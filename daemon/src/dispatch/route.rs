@@ -1,0 +1,222 @@
+//! Which provider carries a message now, or why none does.
+//!
+//! Ordered failover: the first of the channel's providers that may. What is in doubt at one provider never goes to
+//! another, whatever else is free. When all are broken, messages wait: sending to a provider that is known to be down
+//! only makes more doubt.
+
+use std::time::Duration;
+
+use usher_common::model::OutcomeClass;
+
+use super::Permit;
+use crate::providers::Traits;
+
+/// Keys are trusted until this long before the provider forgets them.
+const KEY_MARGIN: Duration = Duration::from_mins(10);
+
+/// Whether a provider has room, besides its breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// It has.
+    Free,
+    /// Its own pace has none until then. The standby is no second lane: the message waits.
+    Pace(Duration),
+    /// As many requests as it may have are under way.
+    Full,
+    /// The provider asked us to wait until then; another may go at once.
+    Paused(Duration),
+}
+
+/// One provider of the message's channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Candidate {
+    /// Which one, as the caller counts them.
+    pub provider: usize,
+    /// Whether an operator lets it send.
+    pub enabled: bool,
+    /// What its breaker says.
+    pub permit: Permit,
+    /// Whether it has room.
+    pub room: Room,
+    /// What it can do.
+    pub traits: Traits,
+}
+
+/// What came of the message's last attempt with a provider. An attempt in doubt stays `Unknown` here until it is
+/// settled, also when a repetition was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tried {
+    /// Which provider.
+    pub provider: usize,
+    /// Its class.
+    pub class: OutcomeClass,
+    /// When the attempt began.
+    pub at: Duration,
+    /// From when the same provider may be tried again: [`Backoff::again_at`](super::Backoff::again_at).
+    pub again_at: Duration,
+}
+
+/// What to do with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// Send it with this provider.
+    Send {
+        /// Which one.
+        provider: usize,
+        /// Whether it takes the place of the breaker's probe.
+        probe: bool,
+    },
+    /// Send the same bytes under the same key once more; the provider will not act twice on them.
+    Repeat {
+        /// Which one.
+        provider: usize,
+        /// Whether it takes the place of the breaker's probe.
+        probe: bool,
+    },
+    /// Keep it.
+    Hold(Hold),
+    /// There is nothing more to send: an earlier answer was final.
+    Stop {
+        /// That answer's class.
+        class: OutcomeClass,
+    },
+}
+
+/// Why a message is kept, and until when at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hold {
+    /// What binds it.
+    pub why: Why,
+    /// When to ask again; `None`: when something changes.
+    pub until: Option<Duration>,
+}
+
+/// What keeps a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// No provider that could carry it is set up and enabled.
+    NoProvider,
+    /// Its last attempt is in doubt, and waits to be settled.
+    InDoubt,
+    /// Every breaker is open.
+    Breaker,
+    /// Every provider asked us to wait.
+    Paused,
+    /// The pace has no room.
+    Pace,
+    /// Too many requests are under way.
+    Concurrency,
+    /// It waits before it tries again.
+    Backoff,
+}
+
+impl Why {
+    /// In a few words, for the screen.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NoProvider => "no provider can carry it",
+            Self::InDoubt => "the last attempt is in doubt",
+            Self::Breaker => "breaker open",
+            Self::Paused => "the provider asked us to wait",
+            Self::Pace => "pace",
+            Self::Concurrency => "concurrency",
+            Self::Backoff => "waits before the next try",
+        }
+    }
+}
+
+/// Routes one message among `candidates`, best rank first. `utf8`: its address needs SMTPUTF8.
+pub fn route(candidates: &[Candidate], tried: &[Tried], utf8: bool, now: Duration) -> Route {
+    use OutcomeClass::{Accepted, Recipient, Refused, Unknown};
+    if let Some(last) = tried.iter().find(|tried| matches!(tried.class, Accepted | Recipient | Refused)) {
+        return Route::Stop { class: last.class };
+    }
+    if let Some(doubt) = tried.iter().find(|tried| tried.class == Unknown) {
+        return repeat(candidates, doubt, now);
+    }
+    let mut holds = Holds::default();
+    let usable = |candidate: &&Candidate| candidate.enabled && (candidate.traits.smtp_utf8 || !utf8);
+    let last_try = |provider: usize| tried.iter().rfind(|tried| tried.provider == provider);
+    // Those that this message has not tried come first: one that just failed it is the worse guess.
+    for fresh in [true, false] {
+        for candidate in candidates.iter().filter(usable) {
+            let earlier = last_try(candidate.provider);
+            if earlier.is_none() != fresh {
+                continue;
+            }
+            match (may_send(candidate, now), earlier) {
+                (Ok(_), Some(earlier)) if now < earlier.again_at => holds.add(Why::Backoff, Some(earlier.again_at)),
+                (Ok(probe), _) => return Route::Send { provider: candidate.provider, probe },
+                // Room that we deny ourselves is no failure of the provider, and no reason to move on.
+                (Err(hold @ Hold { why: Why::Pace | Why::Concurrency, .. }), None) => return Route::Hold(hold),
+                (Err(hold), _) => holds.add(hold.why, hold.until),
+            }
+        }
+    }
+    Route::Hold(holds.earliest())
+}
+
+/// A message in doubt belongs to the provider where the doubt is.
+fn repeat(candidates: &[Candidate], doubt: &Tried, now: Duration) -> Route {
+    let in_doubt = Route::Hold(Hold { why: Why::InDoubt, until: None });
+    let Some(candidate) = candidates.iter().find(|candidate| candidate.provider == doubt.provider) else {
+        return in_doubt;
+    };
+    let kept_until = candidate.traits.keeps_keys.map(|kept| doubt.at + kept.saturating_sub(KEY_MARGIN));
+    if !candidate.enabled || kept_until.is_none_or(|end| now >= end) {
+        return in_doubt;
+    }
+    if now < doubt.again_at {
+        return Route::Hold(Hold { why: Why::InDoubt, until: Some(doubt.again_at) });
+    }
+    match may_send(candidate, now) {
+        Ok(probe) => Route::Repeat { provider: candidate.provider, probe },
+        Err(hold) => Route::Hold(hold),
+    }
+}
+
+/// Whether a candidate may send now, and if so whether as a probe.
+fn may_send(candidate: &Candidate, now: Duration) -> Result<bool, Hold> {
+    let hold = |why, until| Err(Hold { why, until });
+    let probe = match candidate.permit {
+        Permit::Go => false,
+        Permit::No { until } => return hold(Why::Breaker, Some(until)),
+        // A guest's message is no probe where nobody could say afterwards whether it was sent.
+        Permit::Probe if candidate.traits.keeps_keys.is_none() => return hold(Why::Breaker, None),
+        Permit::Probe => true,
+    };
+    match candidate.room {
+        Room::Free => Ok(probe),
+        Room::Full => hold(Why::Concurrency, None),
+        Room::Pace(until) | Room::Paused(until) if until <= now => Ok(probe),
+        Room::Pace(until) => hold(Why::Pace, Some(until)),
+        Room::Paused(until) => hold(Why::Paused, Some(until)),
+    }
+}
+
+/// Gathers why each candidate cannot; the one that ends first is the one to tell.
+#[derive(Default)]
+struct Holds {
+    first: Option<Hold>,
+}
+
+impl Holds {
+    fn add(&mut self, why: Why, until: Option<Duration>) {
+        let sooner = match (self.first.map(|hold| hold.until), until) {
+            (None, _) | (Some(None), Some(_)) => true,
+            (Some(Some(known)), Some(new)) => new < known,
+            (Some(_), None) => false,
+        };
+        if sooner {
+            self.first = Some(Hold { why, until });
+        }
+    }
+
+    fn earliest(self) -> Hold {
+        self.first.unwrap_or(Hold { why: Why::NoProvider, until: None })
+    }
+}
+
+#[cfg(test)]
+#[path = "route_tests.rs"]
+mod tests;
