@@ -1,1 +1,15 @@
-//! `usher`, the terminal console and command line.
+//! `usher`: the terminal console and the command line of the Usher daemon.
+//!
+//! [`session`] is the line to a daemon, and a library for any program that wants one. [`app`] is what the console knows
+//! and decides, without I/O; [`views`] draws it; [`tui`] and [`plain`] put it before people. [`cli`] is every act and
+//! every question as a subcommand.
+
+pub mod app;
+pub mod clock;
+pub mod figures;
+pub mod keys;
+pub mod session;
+pub mod text;
+pub mod theme;
+pub mod views;
+pub mod widgets;

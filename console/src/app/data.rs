@@ -1,0 +1,95 @@
+//! What the daemon has told: the rows of each topic, and the answers that screens asked for. All bounded.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use usher_common::model::{
+    CampaignDetail, CampaignId, CampaignRow, GuestRow, MessageDetail, MessageRow, Overview, ProviderRow,
+};
+use usher_common::protocol::{LogEvent, Row, Topic};
+
+/// Events that the console keeps; older ones are dropped.
+pub const LOG_KEPT: usize = 2_000;
+
+/// All of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Data {
+    /// The daemon at a glance.
+    pub overview: Option<Overview>,
+    /// Providers by name; `None` until the first snapshot.
+    pub providers: Option<BTreeMap<String, ProviderRow>>,
+    /// Campaigns by id; `None` until the first snapshot.
+    pub campaigns: Option<BTreeMap<CampaignId, CampaignRow>>,
+    /// The campaign on screen.
+    pub detail: Option<CampaignDetail>,
+    /// Its messages, as many as were asked for; `None` until answered.
+    pub messages: Option<Vec<MessageRow>>,
+    /// How many there are in all, in the states shown.
+    pub messages_total: u64,
+    /// The message on screen.
+    pub message: Option<MessageDetail>,
+    /// The guest it is for.
+    pub guest: Option<GuestRow>,
+    /// Events, oldest first.
+    pub log: VecDeque<LogEvent>,
+    /// Events that never came here, because the line was too slow.
+    pub log_skipped: u64,
+}
+
+impl Data {
+    /// A topic as it is.
+    pub fn snapshot(&mut self, topic: Topic, rows: Vec<Row>) {
+        match topic {
+            Topic::Overview => self.overview = None,
+            Topic::Providers => self.providers = Some(BTreeMap::new()),
+            Topic::Campaigns => self.campaigns = Some(BTreeMap::new()),
+            Topic::Campaign(_) => self.detail = None,
+            // The log starts anew with a new daemon; what is here from the old one is still worth reading.
+            Topic::Log => {}
+        }
+        self.delta(rows, &[], topic);
+    }
+
+    /// What changed.
+    pub fn delta(&mut self, rows: Vec<Row>, gone: &[String], topic: Topic) {
+        for row in rows {
+            match row {
+                Row::Overview(overview) => self.overview = Some(*overview),
+                Row::Provider(row) => {
+                    self.providers.get_or_insert_default().insert(row.name.clone(), *row);
+                }
+                Row::Campaign(row) => {
+                    self.campaigns.get_or_insert_default().insert(row.id, *row);
+                }
+                Row::Detail(detail) => self.detail = Some(*detail),
+            }
+        }
+        for key in gone {
+            match topic {
+                Topic::Providers => {
+                    self.providers.get_or_insert_default().remove(key);
+                }
+                Topic::Campaigns => {
+                    if let Ok(id) = key.parse() {
+                        self.campaigns.get_or_insert_default().remove(&id);
+                    }
+                }
+                Topic::Campaign(_) => self.detail = None,
+                Topic::Overview | Topic::Log => {}
+            }
+        }
+    }
+
+    /// What happened.
+    pub fn events(&mut self, skipped: u64, events: Vec<LogEvent>) {
+        self.log_skipped = self.log_skipped.saturating_add(skipped);
+        self.log.extend(events);
+        while self.log.len() > LOG_KEPT {
+            self.log.pop_front();
+        }
+    }
+
+    /// Whether nothing has come yet.
+    pub fn is_empty(&self) -> bool {
+        self.overview.is_none() && self.providers.is_none() && self.campaigns.is_none()
+    }
+}

@@ -1,0 +1,493 @@
+//! `update`: what a message makes of the model, and what is to be done about it.
+
+use std::time::Duration;
+
+use usher_common::model::{CampaignId, MessageId, MessageState};
+use usher_common::protocol::{Request, Topic};
+
+use super::command::{Command, complete, parse};
+use super::model::Pending;
+use super::news::{ask, ask_messages, link, refresh_messages};
+use super::{
+    ActDraft, CAMPAIGN_SORTS, CampaignAct, Dialog, Effect, Field, Frozen, Menu, Mode, Model, Msg, PROVIDER_SORTS,
+    Screen, Tone,
+};
+use crate::keys::{self, Action, Key};
+
+/// Acts stay armed for so long.
+const ARMED_FOR: Duration = Duration::from_secs(300);
+/// Rows do not move within this time of a key.
+const READING: Duration = Duration::from_secs(1);
+/// Most messages that the daemon gives at once.
+const MESSAGES_MAX: u32 = 1_000;
+/// Nothing typed gets longer, in bytes.
+const LINE_MAX: usize = 256;
+
+/// Takes one message in.
+pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    match msg {
+        Msg::Time(now) => {
+            model.now = now;
+            if model.order_due && !reading(model) {
+                model.reorder(false);
+            }
+            if model.armed_until.is_some() && model.armed_for().is_none() {
+                model.armed_until = None;
+                model.say(Tone::Plain, "acts are not armed any more");
+            }
+            refresh_messages(model, &mut effects);
+        }
+        Msg::Resize(columns, rows) => model.size = (columns, rows),
+        Msg::Paste(text) => typed(model, &text),
+        Msg::Key(key) => {
+            model.last_key = Some(model.now.mono);
+            match keys::lookup(&model.scopes(), key) {
+                Some(action) => act(model, action, &mut effects),
+                None => {
+                    if let Key::Char(c) = key {
+                        typed(model, c.encode_utf8(&mut [0; 4]));
+                    }
+                }
+            }
+        }
+        Msg::Link(event) => link(model, event, &mut effects),
+    }
+    effects
+}
+
+pub(super) fn reading(model: &Model) -> bool {
+    model.last_key.is_some_and(|at| model.now.mono.saturating_sub(at) < READING)
+}
+
+// ---- keys
+
+fn typed(model: &mut Model, text: &str) {
+    match &mut model.mode {
+        Mode::Command(line) if line.len() + text.len() <= LINE_MAX => line.push_str(&crate::text::clean(text)),
+        Mode::Filter { .. } => {
+            let text = crate::text::clean(text);
+            if let Some(filter) = model.filter_mut().filter(|f| f.len() + text.len() <= LINE_MAX) {
+                filter.push_str(&text);
+            }
+            refiltered(model);
+        }
+        Mode::Dialog(dialog) => dialog.type_text(text),
+        _ => {}
+    }
+}
+
+fn refiltered(model: &mut Model) {
+    model.log_back = 0;
+    model.reorder(false);
+}
+
+fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
+    match action {
+        Action::ForceQuit | Action::Quit => return effects.push(Effect::Quit { print: false }),
+        Action::QuitPrinting => return effects.push(Effect::Quit { print: true }),
+        _ => {}
+    }
+    match &mut model.mode {
+        Mode::Screen => on_screen(model, action, effects),
+        Mode::Help(top) => match action {
+            Action::Down => *top += 1,
+            Action::Up => *top = top.saturating_sub(1),
+            Action::PageDown => *top += usize::from(model.size.1 / 2),
+            Action::PageUp => *top = top.saturating_sub(usize::from(model.size.1 / 2)),
+            _ => model.mode = Mode::Screen,
+        },
+        Mode::Filter { before } => match action {
+            Action::Accept => model.mode = Mode::Screen,
+            Action::Back => {
+                let before = std::mem::take(before);
+                if let Some(filter) = model.filter_mut() {
+                    *filter = before;
+                }
+                model.mode = Mode::Screen;
+                refiltered(model);
+            }
+            Action::Erase | Action::EraseAll => {
+                if let Some(filter) = model.filter_mut() {
+                    erase(filter, action);
+                }
+                refiltered(model);
+            }
+            _ => {}
+        },
+        Mode::Command(line) => match action {
+            Action::Accept => {
+                let line = std::mem::take(line);
+                model.mode = Mode::Screen;
+                if !line.trim().is_empty() {
+                    match parse(&line) {
+                        Ok(command) => run(model, command, effects),
+                        Err(why) => model.say(Tone::Warning, why),
+                    }
+                }
+            }
+            Action::Complete => {
+                let line = line.clone();
+                let found = complete(model, &line);
+                if let Some(longer) = common(&found).filter(|c| c.len() >= line.len()) {
+                    let more = if found.len() == 1 && takes_more(&longer) { " " } else { "" };
+                    model.mode = Mode::Command(longer + more);
+                }
+            }
+            Action::Erase if line.is_empty() => model.mode = Mode::Screen,
+            Action::Erase | Action::EraseAll => erase(line, action),
+            Action::Back => model.mode = Mode::Screen,
+            _ => {}
+        },
+        Mode::Menu(menu) => match action {
+            Action::Down => menu.selected = (menu.selected + 1).min(menu.acts.len().saturating_sub(1)),
+            Action::Up => menu.selected = menu.selected.saturating_sub(1),
+            Action::Arm => arm(model, None),
+            Action::Accept => {
+                let (chosen, campaign) = (menu.acts.get(menu.selected).copied(), menu.campaign);
+                if let Some(act) = chosen {
+                    open_dialog(model, act, campaign, effects);
+                }
+            }
+            _ => model.mode = Mode::Screen,
+        },
+        Mode::Dialog(dialog) => match action {
+            Action::Next => dialog.turn(true),
+            Action::Previous => dialog.turn(false),
+            Action::Erase | Action::EraseAll => {
+                if let Some(field) = dialog.text() {
+                    erase(field, action);
+                }
+            }
+            Action::Accept => match dialog.field {
+                Field::Cancel => model.mode = Mode::Screen,
+                Field::Reason | Field::Name => dialog.turn(true),
+                Field::Act => press(model, effects),
+            },
+            _ => model.mode = Mode::Screen,
+        },
+    }
+}
+
+fn erase(line: &mut String, action: Action) {
+    if action == Action::EraseAll {
+        line.clear();
+    } else {
+        line.pop();
+    }
+}
+
+/// What all candidates begin with.
+fn common(found: &[String]) -> Option<String> {
+    let mut common = found.first()?.clone();
+    for other in found {
+        while !other.starts_with(&common) {
+            common.pop();
+        }
+    }
+    Some(common)
+}
+
+fn takes_more(word: &str) -> bool {
+    super::COMMANDS.iter().any(|(name, rest, _)| *name == word && !rest.is_empty())
+}
+
+fn on_screen(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
+    match action {
+        Action::Help => model.mode = Mode::Help(0),
+        Action::Command => model.mode = Mode::Command(String::new()),
+        Action::Filter => {
+            if let Some(filter) = model.filter_mut() {
+                let before = filter.clone();
+                model.mode = Mode::Filter { before };
+            }
+        }
+        Action::Overview => jump(model, Screen::Overview, effects),
+        Action::Providers => jump(model, Screen::Providers, effects),
+        Action::Campaigns => jump(model, Screen::Campaigns, effects),
+        Action::Log => jump(model, Screen::Log, effects),
+        Action::Into => into(model, effects),
+        Action::Back => back(model, effects),
+        Action::Up => step(model, -1, effects),
+        Action::Down => step(model, 1, effects),
+        Action::PageUp => step(model, -page(model), effects),
+        Action::PageDown => step(model, page(model), effects),
+        Action::Top => step(model, isize::MIN / 2, effects),
+        Action::Bottom => step(model, isize::MAX / 2, effects),
+        Action::Next => model.panel = (model.panel + 1) % model.panels(),
+        Action::Previous => model.panel = (model.panel + model.panels() - 1) % model.panels(),
+        Action::Sort => {
+            if *model.screen() == Screen::Campaigns {
+                model.campaigns.sort = (model.campaigns.sort + 1) % CAMPAIGN_SORTS.len();
+            } else {
+                model.providers.sort = (model.providers.sort + 1) % PROVIDER_SORTS.len();
+            }
+            model.reorder(false);
+        }
+        Action::Reverse => {
+            if *model.screen() == Screen::Campaigns {
+                model.campaigns.reverse = !model.campaigns.reverse;
+            } else {
+                model.providers.reverse = !model.providers.reverse;
+            }
+            model.reorder(false);
+        }
+        Action::Freeze => {
+            if model.frozen.take().is_some() {
+                model.reorder(false);
+            } else {
+                let frozen = Frozen { data: model.data.clone(), at: model.now.mono, new_events: 0 };
+                model.frozen = Some(Box::new(frozen));
+            }
+        }
+        Action::Copy => match selected_text(model) {
+            Some(text) => {
+                model.say(Tone::Plain, format!("copied {text} through the terminal (OSC 52)"));
+                effects.push(Effect::Copy(text));
+            }
+            None => model.say(Tone::Plain, "nothing is selected"),
+        },
+        Action::Arm => arm(model, None),
+        Action::Acts => match model.campaign_at_hand() {
+            Some(row) => model.mode = Mode::Menu(Menu::for_row(row)),
+            None => model.say(Tone::Plain, "select a campaign first: 3, or Tab on the overview"),
+        },
+        Action::NextState => {
+            model.state_filter = match model.state_filter {
+                None => Some(MessageState::ALL[0]),
+                Some(state) => MessageState::ALL.iter().skip_while(|s| **s != state).nth(1).copied(),
+            };
+            model.data.messages = None;
+            model.reorder(false);
+            if let Screen::Campaign(id) = *model.screen() {
+                ask_messages(model, effects, id);
+            }
+        }
+        Action::Retry => effects.push(Effect::RetryNow),
+        Action::Repaint => effects.push(Effect::Repaint),
+        Action::Suspend => effects.push(Effect::Suspend),
+        _ => {}
+    }
+}
+
+fn arm(model: &mut Model, wanted: Option<bool>) {
+    if wanted.unwrap_or(model.armed_for().is_none()) {
+        model.armed_until = Some(model.now.mono + ARMED_FOR);
+        model.say(Tone::Plain, "acts are armed for five minutes; W disarms");
+    } else {
+        model.armed_until = None;
+        model.say(Tone::Plain, "acts are not armed");
+    }
+}
+
+fn page(model: &Model) -> isize {
+    isize::from(i16::try_from(model.size.1).unwrap_or(i16::MAX)).saturating_sub(8).max(1)
+}
+
+fn step(model: &mut Model, by: isize, effects: &mut Vec<Effect>) {
+    match (model.screen().clone(), model.panel) {
+        (Screen::Providers, _) | (Screen::Overview, 0) => model.providers.step(by),
+        (Screen::Campaigns, _) | (Screen::Overview, _) => model.campaigns.step(by),
+        (Screen::Campaign(id), _) => {
+            model.messages.step(by);
+            let loaded = model.messages.order().len();
+            let at_end = loaded > 0 && model.messages.index() + 1 == loaded;
+            let more = model.data.messages_total > model.data.messages.iter().flatten().count() as u64;
+            if at_end && by > 0 && more && model.messages_wanted < MESSAGES_MAX {
+                model.messages_wanted = (model.messages_wanted + 400).min(MESSAGES_MAX);
+                ask_messages(model, effects, id);
+            }
+        }
+        (Screen::Log, _) => {
+            let rows = model.log_rows().len();
+            model.log_back = model.log_back.saturating_add_signed(by.saturating_neg()).min(rows.saturating_sub(1));
+        }
+        (Screen::Provider(_) | Screen::Message(..), _) => {}
+    }
+}
+
+fn selected_text(model: &Model) -> Option<String> {
+    match (model.screen(), model.panel) {
+        (Screen::Providers, _) | (Screen::Overview, 0) => model.providers.selected().cloned(),
+        (Screen::Campaigns, _) | (Screen::Overview, _) => model.campaigns.selected().map(ToString::to_string),
+        (Screen::Campaign(_), _) => model.messages.selected().map(ToString::to_string),
+        (Screen::Log, _) => {
+            let rows = model.log_rows();
+            let at = rows.len().checked_sub(1 + model.log_back)?;
+            model.shown().log.get(*rows.get(at)?).map(|e| crate::text::clean(&format!("{} {}", e.object, e.text)))
+        }
+        (Screen::Provider(_) | Screen::Message(..), _) => None,
+    }
+}
+
+// ---- moving between screens
+
+fn jump(model: &mut Model, to: Screen, effects: &mut Vec<Effect>) {
+    leave_all(model, effects);
+    model.stack = vec![to];
+    model.panel = 0;
+}
+
+fn leave_all(model: &mut Model, effects: &mut Vec<Effect>) {
+    while model.stack.len() > 1 {
+        leave(model, effects);
+    }
+}
+
+fn leave(model: &mut Model, effects: &mut Vec<Effect>) {
+    match model.stack.pop() {
+        Some(Screen::Campaign(id)) => {
+            effects.push(Effect::Leave(Topic::Campaign(id)));
+            model.data.detail = None;
+            model.data.messages = None;
+            model.messages = super::Roster::default();
+        }
+        Some(Screen::Message(..)) => {
+            model.data.message = None;
+            model.data.guest = None;
+            model.messages_due = true;
+        }
+        _ => {}
+    }
+}
+
+fn back(model: &mut Model, effects: &mut Vec<Effect>) {
+    if let Some(filter) = model.filter_mut().filter(|f| !f.is_empty()) {
+        filter.clear();
+        refiltered(model);
+    } else if model.notice.take().is_some() && model.stack.len() == 1 {
+        // Esc has put the notice away, which is what it was pressed for here.
+    } else if model.stack.len() > 1 {
+        leave(model, effects);
+    }
+}
+
+fn into(model: &mut Model, effects: &mut Vec<Effect>) {
+    match (model.screen().clone(), model.panel) {
+        (Screen::Providers, _) | (Screen::Overview, 0) => {
+            if let Some(name) = model.providers.selected().cloned() {
+                model.stack.push(Screen::Provider(name));
+            }
+        }
+        (Screen::Campaigns, _) | (Screen::Overview, _) => {
+            if let Some(id) = model.campaigns.selected().copied() {
+                open_campaign(model, id, effects);
+            }
+        }
+        (Screen::Campaign(campaign), _) => {
+            if let Some(id) = model.messages.selected().copied() {
+                open_message(model, campaign, id, effects);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn open_campaign(model: &mut Model, id: CampaignId, effects: &mut Vec<Effect>) {
+    model.frozen = None;
+    model.stack.push(Screen::Campaign(id));
+    model.panel = 0;
+    model.state_filter = None;
+    model.messages_wanted = 200;
+    effects.push(Effect::Follow(Topic::Campaign(id)));
+    ask_messages(model, effects, id);
+}
+
+fn open_message(model: &mut Model, campaign: CampaignId, id: MessageId, effects: &mut Vec<Effect>) {
+    model.frozen = None;
+    model.stack.push(Screen::Message(campaign, id));
+    model.data.message = None;
+    model.messages_asked = Some(model.now.mono);
+    ask(model, effects, Pending::Message(id), Request::Message { campaign, id }, None);
+}
+
+// ---- commands and acts
+
+fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
+    match command {
+        Command::Go(screen) => jump(model, screen, effects),
+        Command::Help => model.mode = Mode::Help(0),
+        Command::Quit => effects.push(Effect::Quit { print: false }),
+        Command::Reconnect => effects.push(Effect::RetryNow),
+        Command::Arm(wanted) => arm(model, Some(wanted)),
+        Command::Theme(theme) if model.colours => model.theme = theme,
+        Command::Theme(_) => model.say(Tone::Plain, "colours are off (NO_COLOR, TERM or --color never)"),
+        Command::Filter(text) => {
+            if let Some(filter) = model.filter_mut() {
+                *filter = text;
+            }
+            refiltered(model);
+        }
+        Command::Sort(column) => {
+            let campaigns = *model.screen() == Screen::Campaigns;
+            let columns = if campaigns { CAMPAIGN_SORTS } else { PROVIDER_SORTS };
+            match columns.iter().position(|c| *c == column) {
+                Some(at) if campaigns => model.campaigns.sort = at,
+                Some(at) => model.providers.sort = at,
+                None => model.say(Tone::Warning, format!("sort by one of: {}", columns.join(", "))),
+            }
+            model.reorder(false);
+        }
+        Command::Provider(name) => {
+            if model.data.providers.iter().flatten().any(|(known, _)| *known == name) {
+                jump(model, Screen::Providers, effects);
+                model.providers.select(&name);
+                model.stack.push(Screen::Provider(name));
+            } else {
+                model.say(Tone::Warning, format!("no provider `{name}`: screen 2 lists them"));
+            }
+        }
+        Command::Campaign(name) => match find_campaign(model, &name) {
+            Some(id) => {
+                jump(model, Screen::Campaigns, effects);
+                model.campaigns.select(&id);
+                open_campaign(model, id, effects);
+            }
+            None => model.say(Tone::Warning, format!("no campaign `{name}`: screen 3 lists them")),
+        },
+        Command::Act(act, name) => {
+            let id = if name.is_empty() { model.campaign_at_hand().map(|row| row.id) } else { find_campaign(model, &name) };
+            match id {
+                Some(id) => open_dialog(model, act, id, effects),
+                None => model.say(Tone::Warning, format!("{} which campaign? :{} NAME", act.word(), act.word())),
+            }
+        }
+    }
+}
+
+fn find_campaign(model: &Model, name: &str) -> Option<CampaignId> {
+    let rows = model.data.campaigns.as_ref()?;
+    let named = rows.values().find(|row| crate::text::clean(&row.name) == name && row.deleted.is_none());
+    named.map(|row| row.id).or_else(|| name.parse().ok().filter(|id| rows.contains_key(id)))
+}
+
+fn open_dialog(model: &mut Model, act: CampaignAct, id: CampaignId, effects: &mut Vec<Effect>) {
+    if let Some(barred) = model.acts_barred() {
+        return model.say(Tone::Warning, barred);
+    }
+    let Some(row) = model.campaign(id).cloned() else { return model.say(Tone::Warning, "the campaign is gone") };
+    let draft = ActDraft { preview: true, seen: Some(row.version), ..ActDraft::default() };
+    let tag = model.next_tag;
+    ask(model, effects, Pending::Preview(tag), act.request(id), Some(draft));
+    model.mode = Mode::Dialog(Box::new(Dialog::open(tag, act, &row)));
+}
+
+/// The button that acts was pressed.
+fn press(model: &mut Model, effects: &mut Vec<Effect>) {
+    let barred = model.acts_barred();
+    let Mode::Dialog(dialog) = &model.mode else { return };
+    let row = model.campaign(dialog.campaign).cloned();
+    let missing = barred.or_else(|| dialog.stands_in_the_way(row.as_ref()));
+    let dialog = dialog.clone();
+    if let Some(missing) = missing {
+        if let Mode::Dialog(open) = &mut model.mode {
+            open.missing = Some(missing);
+        }
+        return;
+    }
+    let draft = ActDraft { reason: dialog.reason.trim().to_owned(), seen: row.map(|r| r.version), preview: false };
+    let what = format!("{} {}", dialog.act.word(), dialog.campaign);
+    model.mode = Mode::Screen;
+    model.say(Tone::Plain, format!("{what}: sent, waiting for the daemon"));
+    ask(model, effects, Pending::Act(what), dialog.act.request(dialog.campaign), Some(draft));
+}

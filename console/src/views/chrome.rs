@@ -1,0 +1,236 @@
+//! What surrounds every screen: the status line, the line of notices and prompts, the hints.
+
+use usher_common::model::{Health, Overview};
+
+use crate::app::{Mode, Model, Screen, Tone, complete};
+use crate::figures;
+use crate::keys;
+use crate::session::LinkState;
+use crate::widgets::{Pen, Span};
+
+/// Environment, where one is, and, from the right by priority, connection, arming, findings, the time.
+pub(super) fn status(model: &Model, pen: &mut Pen<'_>) {
+    let theme = pen.theme();
+    let end = pen.width();
+    let mut right: Vec<Vec<Span<'_>>> = Vec::new();
+    let (words, tone) = link_words(model);
+    right.push(vec![Span::new(format!(" {words} "), theme.badge(tone))]);
+    if let Some(frozen) = &model.frozen {
+        let age = model.now.mono.saturating_sub(frozen.at).as_secs();
+        let new = if frozen.new_events > 0 { format!(", {} new", frozen.new_events) } else { String::new() };
+        right.push(vec![Span::new(format!(" = PAUSED {}{new} ", figures::span(age)), theme.badge(Tone::Warning))]);
+    }
+    match model.armed_for() {
+        Some(left) => right.push(vec![Span::new(
+            format!(" ARMED {}:{:02} ", left.as_secs() / 60, left.as_secs() % 60),
+            theme.badge(Tone::Warning),
+        )]),
+        None => right.push(vec![Span::new("read-only", theme.muted)]),
+    }
+    let wrong = findings(model.shown().overview.as_ref());
+    if wrong > 0 {
+        right.push(vec![Span::new(format!("{wrong} wrong"), theme.strong)]);
+    }
+    right.push(vec![Span::new(figures::clock(model.daemon_now()), theme.text)]);
+
+    let environment = model
+        .data
+        .overview
+        .as_ref()
+        .map(|o| o.environment.as_str())
+        .or_else(|| model.welcome.as_ref().map(|w| w.environment.as_str()))
+        .filter(|name| !name.is_empty())
+        .unwrap_or("usher");
+    let style = if environment == "production" {
+        theme.strong.patch(ratatui::style::Style::new().add_modifier(ratatui::style::Modifier::REVERSED))
+    } else {
+        theme.strong
+    };
+    let mut used = pen.spans(0, 0, &[Span::new(format!(" {} ", environment.to_uppercase()), style)]);
+    for (i, part) in path(model).iter().enumerate() {
+        let style = if i + 1 == path(model).len() { theme.accent } else { theme.text };
+        used += pen.spans(used, 0, &[
+            Span::new(format!(" {} ", pen.look.glyphs.path), theme.border),
+            Span::new(part.clone(), style),
+        ]);
+        if used >= end {
+            break;
+        }
+    }
+    // The connection always stands, even over the path; the rest only where there is room.
+    let mut free = end;
+    for (i, spans) in right.iter().enumerate() {
+        let width: u16 = spans.iter().map(Span::width).sum();
+        let fits = free.saturating_sub(width) > used + 1;
+        if i > 0 && !fits {
+            break;
+        }
+        pen.spans(free.saturating_sub(width), 0, spans);
+        free = free.saturating_sub(width + 1);
+    }
+}
+
+/// How the line stands, in words, and how that is meant.
+fn link_words(model: &Model) -> (String, Tone) {
+    let age = model.data_age().map(|age| figures::span(age.as_secs()));
+    match &model.link {
+        LinkState::Connecting => ("CONNECTING".to_owned(), Tone::Unknown),
+        LinkState::Live(_) if model.data_age().is_some_and(|age| age >= crate::session::STALE_AFTER) => {
+            (format!("? STALE {}", age.unwrap_or_default()), Tone::Warning)
+        }
+        LinkState::Live(None) => ("+ LIVE".to_owned(), Tone::Ok),
+        LinkState::Live(Some(ms)) => (format!("+ LIVE {ms}ms"), Tone::Ok),
+        LinkState::Stale => (format!("? STALE {}", age.unwrap_or_default()), Tone::Warning),
+        LinkState::Backoff { tries, until, .. } => {
+            let left = until.saturating_sub(model.now.mono).as_secs_f64().ceil() as u64;
+            let stale = age.filter(|_| model.is_stale()).map(|age| format!("STALE {age} ")).unwrap_or_default();
+            (format!("x {stale}RECONNECTING {tries} in {left}s"), Tone::Critical)
+        }
+        LinkState::Incompatible(_) => ("x INCOMPATIBLE".to_owned(), Tone::Critical),
+        LinkState::Denied(_) => ("x DENIED".to_owned(), Tone::Critical),
+    }
+}
+
+fn findings(overview: Option<&Overview>) -> usize {
+    overview.map_or(0, |o| o.findings.iter().filter(|(health, _)| *health != Health::Ok).count())
+}
+
+fn path(model: &Model) -> Vec<String> {
+    model
+        .stack
+        .iter()
+        .map(|screen| match screen {
+            Screen::Overview => "overview".to_owned(),
+            Screen::Providers => "providers".to_owned(),
+            Screen::Provider(name) => name.clone(),
+            Screen::Campaigns => "campaigns".to_owned(),
+            Screen::Campaign(id) => match model.campaign(*id) {
+                Some(row) => format!("{id} {}", row.name),
+                None => id.to_string(),
+            },
+            Screen::Message(_, id) => id.to_string(),
+            Screen::Log => "log".to_owned(),
+        })
+        .collect()
+}
+
+/// Whether there is something to say above the hints.
+pub(super) fn has_notice(model: &Model) -> bool {
+    model.notice.is_some() || matches!(model.mode, Mode::Filter { .. } | Mode::Command(_)) || !model.filter().is_empty()
+}
+
+/// The prompt, or the last notice, or the filter that holds.
+pub(super) fn notice(model: &Model, pen: &mut Pen<'_>) {
+    let theme = pen.theme();
+    let cursor = theme.text.patch(ratatui::style::Style::new().add_modifier(ratatui::style::Modifier::REVERSED));
+    match &model.mode {
+        Mode::Command(line) => {
+            let used = pen.spans(0, 0, &[
+                Span::new(":", theme.accent),
+                Span::new(line.as_str(), theme.text),
+                Span::new(" ", cursor),
+            ]);
+            let found = complete(model, line);
+            let words: Vec<&str> = found.iter().map(|l| l.rsplit_once(' ').map_or(l.as_str(), |(_, w)| w)).collect();
+            pen.spans(used + 2, 0, &[Span::new(words.join("  "), theme.muted)]);
+        }
+        Mode::Filter { .. } => {
+            pen.spans(0, 0, &[
+                Span::new("/", theme.accent),
+                Span::new(model.filter(), theme.text),
+                Span::new(" ", cursor),
+            ]);
+        }
+        _ => match &model.notice {
+            Some(notice) => {
+                let glyph = match notice.tone {
+                    Tone::Ok => " + ",
+                    Tone::Warning => " ! ",
+                    Tone::Critical => " x ",
+                    Tone::Unknown => " ? ",
+                    Tone::Plain => "",
+                };
+                let used = pen.spans(0, 0, &[Span::new(glyph, theme.badge(notice.tone))]);
+                let text = notice.text.replace("\n ", "");
+                pen.spans(used + u16::from(used > 0), 0, &[Span::new(text, theme.text)]);
+            }
+            None if !model.filter().is_empty() => {
+                pen.spans(0, 0, &[
+                    Span::new("filter ", theme.muted),
+                    Span::new(model.filter(), theme.strong),
+                    Span::new("  Esc shows all", theme.muted),
+                ]);
+            }
+            None => {}
+        },
+    }
+}
+
+/// The keys that matter here, as many as fit.
+pub(super) fn hints(model: &Model, pen: &mut Pen<'_>) {
+    let theme = pen.theme();
+    let scopes = model.scopes();
+    let mut x = 0;
+    for binding in keys::bindings(&scopes).filter(|b| !b.hint.is_empty()) {
+        let spans = [
+            Span::new(binding.keys[0].label(), theme.strong),
+            Span::new(format!(" {}", binding.hint), theme.muted),
+        ];
+        let width: u16 = spans.iter().map(Span::width).sum();
+        if x + width > pen.width() {
+            break;
+        }
+        x += pen.spans(x, 0, &spans) + 2;
+    }
+    if matches!(model.mode, Mode::Screen) {
+        let screens = "1 overview  2 providers  3 campaigns  9 log";
+        if x + screens.len() as u16 + 2 <= pen.width() {
+            let end = pen.width();
+            pen.spans_right(end, 0, &[Span::new(screens, theme.muted)]);
+        }
+    }
+}
+
+/// Nothing has come yet: where it is looked for, and what went wrong.
+pub(super) fn waiting(model: &Model, pen: &mut Pen<'_>) {
+    let theme = pen.theme();
+    let width = pen.width().saturating_sub(4);
+    let mut y = 1;
+    y += pen.paragraph(2, y, width, &format!("Waiting for the daemon at {}", model.target), theme.strong);
+    let why = match &model.link {
+        LinkState::Backoff { why, .. } => why.as_str(),
+        LinkState::Incompatible(why) | LinkState::Denied(why) => why.as_str(),
+        LinkState::Connecting => "connecting",
+        LinkState::Live(_) | LinkState::Stale => "connected; the first snapshot is on its way",
+    };
+    y += 1;
+    y += pen.paragraph(2, y, width, why, theme.text);
+    pen.paragraph(2, y + 1, width, "The console stays and tries again by itself; R tries now.", theme.muted);
+}
+
+/// A screen with room for one line: how many of each.
+pub(super) fn one_line(model: &Model, pen: &mut Pen<'_>) {
+    let theme = pen.theme();
+    let (mut ok, mut warn, mut down, mut unknown) = (0, 0, 0, 0);
+    for row in model.shown().providers.iter().flatten().map(|(_, row)| row) {
+        match row.health {
+            _ if model.is_stale() => unknown += 1,
+            Health::Ok => ok += 1,
+            Health::Warning => warn += 1,
+            Health::Critical => down += 1,
+            Health::Unknown => unknown += 1,
+        }
+    }
+    let text = if model.shown().providers.is_none() {
+        link_words(model).0
+    } else {
+        let mut parts = Vec::new();
+        for (n, word) in [(down, "DOWN"), (warn, "WARN"), (unknown, "?"), (ok, "OK")] {
+            if n > 0 {
+                parts.push(format!("{n} {word}"));
+            }
+        }
+        parts.join(", ")
+    };
+    pen.spans(0, 0, &[Span::new(text, theme.text)]);
+}

@@ -1,0 +1,106 @@
+//! What opens over a screen: the menu of acts, and the dialog of one.
+
+use crate::app::{Dialog, Effects, Field, Menu, Model};
+use crate::widgets::{Pen, Span};
+
+/// A box in the middle, as large as it may be.
+fn boxed<'a>(pen: &'a mut Pen<'_>, width: u16, height: u16, title: &str) -> Pen<'a> {
+    let (width, height) = (width.min(pen.width()), height.min(pen.height()));
+    let (x, y) = ((pen.width() - width) / 2, (pen.height() - height) / 2);
+    let mut place = pen.part(x, y, width, height);
+    place.clear();
+    place.rule(0, title, true);
+    place.rule(height.saturating_sub(1), "", true);
+    pen.part(x, y + 1, width, height.saturating_sub(2))
+}
+
+pub(super) fn menu(model: &Model, menu: &Menu, pen: &mut Pen<'_>) {
+    let title = format!("{} {}", menu.campaign, menu.name);
+    let mut pen = boxed(pen, 66, menu.acts.len().max(1) as u16 + 5, &title);
+    let theme = *pen.theme();
+    if menu.acts.is_empty() {
+        pen.put(2, 1, pen.width(), "nothing can be done to it as it stands", theme.muted);
+    }
+    for (i, act) in menu.acts.iter().enumerate() {
+        let y = 1 + i as u16;
+        pen.spans(3, y, &[
+            Span::new(format!("{:<9}", act.word()), theme.strong),
+            Span::new(act.describe(), theme.text),
+        ]);
+        if i == menu.selected {
+            pen.put(1, y, 1, pen.look.glyphs.pointer, theme.accent);
+            pen.highlight(y, theme.selected);
+        }
+    }
+    if let Some(barred) = model.acts_barred() {
+        let y = pen.height().saturating_sub(1);
+        pen.put(2, y, pen.width().saturating_sub(2), &barred, theme.strong);
+    }
+}
+
+pub(super) fn dialog(dialog: &Dialog, pen: &mut Pen<'_>) {
+    let told = match &dialog.effects {
+        Effects::Told(lines) => lines.len().max(1) as u16,
+        Effects::Asked => 1,
+        Effects::Refused(_) => 3,
+    };
+    let name = u16::from(dialog.act.asks_for_name());
+    let title = format!("{} {} {}", dialog.act.word(), dialog.campaign, dialog.name);
+    let mut pen = boxed(pen, 76, told + name + 9, &title);
+    let theme = *pen.theme();
+    let width = pen.width().saturating_sub(4);
+    pen.put(2, 0, width, dialog.act.describe(), theme.text);
+    let mut y = 2;
+    match &dialog.effects {
+        Effects::Asked => {
+            pen.put(2, y, width, "asking the daemon what it would do", theme.muted);
+            y += 1;
+        }
+        Effects::Refused(why) => y += pen.paragraph(2, y, width, why, theme.strong).min(3),
+        Effects::Told(lines) if lines.is_empty() => {
+            pen.put(2, y, width, "nothing would change", theme.text);
+            y += 1;
+        }
+        Effects::Told(lines) => {
+            for line in lines {
+                pen.spans(2, y, &[
+                    Span::new(line.what.as_str(), theme.strong),
+                    Span::new(" ", theme.text),
+                    Span::new(line.effect.as_str(), theme.text),
+                ]);
+                y += 1;
+            }
+        }
+    }
+    y += 1;
+    let field = |pen: &mut Pen<'_>, y: u16, label: &str, text: &str, on: bool| {
+        let style = if on { theme.accent } else { theme.muted };
+        let used = pen.spans(2, y, &[Span::new(format!("{label:<22}"), style)]);
+        let room = usize::from(pen.width().saturating_sub(used + 5)).max(1);
+        let tail: String = text.chars().rev().take(room.saturating_sub(1)).collect::<Vec<_>>().into_iter().rev().collect();
+        let line = format!("{tail:<room$}");
+        let underlined = theme.text.patch(ratatui::style::Style::new().add_modifier(ratatui::style::Modifier::UNDERLINED));
+        pen.put(used + 2, y, room as u16, &line, underlined);
+        if on {
+            let at = used + 2 + (crate::text::width(&tail) as u16).min(room as u16 - 1);
+            pen.put(at, y, 1, " ", theme.selected);
+        }
+    };
+    field(&mut pen, y, "why (for the audit)", &dialog.reason, dialog.field == Field::Reason);
+    y += 1;
+    if dialog.act.asks_for_name() {
+        field(&mut pen, y, "type its name", &dialog.typed, dialog.field == Field::Name);
+        y += 1;
+    }
+    y += 1;
+    let mut x = 2;
+    for (which, label) in [(Field::Cancel, "Leave it".to_owned()), (Field::Act, format!("{} it", dialog.act.word()))] {
+        let on = dialog.field == which;
+        let label = if on { format!("[{label}]") } else { format!(" {label} ") };
+        let style = if on { theme.selected } else { theme.text };
+        x += pen.spans(x, y, &[Span::new(label, style)]) + 2;
+    }
+    if let Some(missing) = &dialog.missing {
+        pen.put(2, y + 1, width, missing, theme.strong);
+    }
+}
