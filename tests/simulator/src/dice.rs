@@ -8,9 +8,17 @@ pub(crate) const fn mix(z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// 2^64 divided by the golden ratio, the step of splitmix64.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// A seed as it is used: [`mix`] leaves 0 as it is, and 0 is everybody's first seed.
+const fn spread(seed: u64) -> u64 {
+    mix(seed.wrapping_add(GOLDEN))
+}
+
 /// The `n`-th draw of `seed`, in `0.0..1.0`.
 pub(crate) fn unit(seed: u64, n: u64) -> f64 {
-    let draw = mix(mix(seed).wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    let draw = mix(spread(seed).wrapping_add(n.wrapping_mul(GOLDEN)));
     // 53 bits: as many as an f64 holds exactly.
     (draw >> 11) as f64 / (1_u64 << 53) as f64
 }
@@ -40,12 +48,12 @@ const fn inverse(odd: u32) -> u32 {
 
 impl Identity {
     pub(crate) const fn new(seed: u64) -> Self {
-        Self { seed }
+        Self { seed: spread(seed) }
     }
 
     /// The id of the entry `sequence`, as raw bytes. Sequences above 2^32 would repeat ids; memory ends long before.
     pub(crate) fn of(self, sequence: u64) -> [u8; 16] {
-        let head = (sequence as u32).wrapping_mul(SPREAD) ^ (mix(self.seed) as u32);
+        let head = (sequence as u32).wrapping_mul(SPREAD) ^ (self.seed as u32);
         let tail = mix(self.seed ^ sequence.rotate_left(32));
         let mut id = [0; 16];
         id[..4].copy_from_slice(&head.to_be_bytes());
@@ -57,7 +65,7 @@ impl Identity {
     /// The entry that an id may belong to. The caller makes the id of that entry again and compares.
     pub(crate) fn sequence(self, id: [u8; 16]) -> u64 {
         let head = u32::from_be_bytes([id[0], id[1], id[2], id[3]]);
-        u64::from((head ^ (mix(self.seed) as u32)).wrapping_mul(GATHER))
+        u64::from((head ^ (self.seed as u32)).wrapping_mul(GATHER))
     }
 }
 
@@ -73,6 +81,12 @@ mod tests {
                 assert_eq!(identity.sequence(identity.of(sequence)), sequence);
             }
         }
+    }
+
+    #[test]
+    fn the_seed_and_sequence_zero_give_an_id_like_any_other() {
+        assert!(Identity::new(0).of(0).iter().filter(|byte| **byte == 0).count() < 4);
+        assert!(unit(0, 0) > 0.0);
     }
 
     #[test]

@@ -276,6 +276,7 @@ impl<'a> Session<'a> {
                     Err(_) => return Reply::new(501, "5.5.4", "Bad SIZE"),
                 },
                 ("BODY", "8BITMIME") => envelope.eight_bit = true,
+                ("SMTPUTF8", "") => envelope.utf8 = true,
                 // AUTH: the identity that RFC 4954 lets a client pass on; nothing depends on it here.
                 ("BODY", "7BIT") | ("AUTH", _) => {}
                 _ => return Reply::new(555, "5.5.4", "Unsupported parameter"),

@@ -43,6 +43,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn agrees_with_the_vendors_calculator() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sms_segments.json");
+        let data: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let vectors = data["vectors"].as_array().unwrap();
+        assert_eq!(vectors.len(), 52);
+        for vector in vectors {
+            let text = vector["text"].as_str().unwrap();
+            assert_eq!(count(text) as u64, vector["segments"].as_u64().unwrap(), "{}", vector["id"]);
+        }
+    }
+
+    #[test]
     fn limits_of_both_alphabets() {
         for (text, expected) in [
             (String::new(), 0),

@@ -84,7 +84,7 @@ async fn each_wrong_parameter_is_refused_with_its_code_and_nothing_is_recorded()
         (vec![("To", "+0447911123456")], 21211),
         (vec![("To", "+44791112345678901")], 21211),
         (vec![("To", "guest")], 21211),
-        (vec![("From", "+44x")], 21212),
+        (vec![("From", "+44-12-345-x")], 21212),
         (vec![("From", "TwelveLetter")], 21212),
         (vec![("From", "+15005550099")], 21659),
         (vec![("From", "whatsapp:+15005550006")], 21910),
