@@ -114,7 +114,7 @@ mod tests {
             match at {
                 Some(at) => {
                     prop_assert!(at >= earliest && at < expires);
-                    prop_assert!(at - earliest <= Backoff::default().ceiling(attempts));
+                    prop_assert!(at <= earliest + Backoff::default().ceiling(attempts));
                 }
                 None => prop_assert!(earliest + Backoff::default().ceiling(attempts) >= expires),
             }

@@ -62,8 +62,8 @@ impl Pace {
 
     /// How long until [`Self::take`] would agree; `None` if it would now.
     pub fn wait(&mut self, n: u32, now: Duration) -> Option<Duration> {
-        if now < self.paused_until {
-            return Some(self.paused_until - now);
+        if let Some(until) = self.paused(now) {
+            return Some(until.saturating_sub(now));
         }
         self.refill(now);
         let missing = f64::from(n).min(self.burst) - self.tokens;

@@ -75,7 +75,7 @@ fn doubt_is_repeated_under_its_key_or_waits() {
     assert_eq!(route(&[candidate(0), candidate(1)], &doubt, false, NOW), hold(Why::InDoubt, None));
     let broken = Candidate { permit: Permit::No { until: LATER }, ..keeping(0) };
     assert_eq!(route(&[broken, candidate(1)], &doubt, false, NOW), hold(Why::Breaker, Some(LATER)));
-    let forgotten = [Tried { at: NOW.saturating_sub(DAY - KEY_MARGIN), ..doubt[0] }];
+    let forgotten = [Tried { at: NOW.saturating_sub(DAY) + KEY_MARGIN, ..doubt[0] }];
     assert_eq!(route(&[keeping(0), candidate(1)], &forgotten, false, NOW), hold(Why::InDoubt, None));
 }
 

@@ -193,6 +193,12 @@ impl PrepareError {
             Self::Count { .. } | Self::Content { .. } | Self::Key { .. } => OutcomeClass::Refused,
         }
     }
+
+    /// The answer for the message, as if the provider had given it.
+    pub fn answer(&self) -> Answer {
+        let scope = matches!(self, Self::Sender { .. }).then_some(Scope::Sender);
+        Answer::new(self.class(), scope, "unwritable", &self.to_string())
+    }
 }
 
 /// How far an answer reaches beyond its message.

@@ -60,7 +60,7 @@ struct Tag {
 
 impl Resend {
     pub(super) fn new(config: &ProviderConfig) -> Result<Self, BuildError> {
-        let secret = config.need("secret", &config.secret)?;
+        let secret = config.need("secret", config.secret.as_ref())?;
         let authorization = HeaderValue::from_str(&format!("Bearer {}", secret.expose_secret()));
         let mut authorization = authorization.map_err(|error| BuildError::Value {
             provider: config.name.clone(),

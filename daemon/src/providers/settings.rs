@@ -150,6 +150,12 @@ impl ProviderConfig {
         }
     }
 
+    /// Requests that may be under way at once: for SMTP never more than it has connections, lest they wait unseen.
+    pub fn in_flight(&self) -> usize {
+        let most = self.max_in_flight as usize;
+        self.smtp.as_ref().map_or(most, |smtp| most.min(smtp.pool))
+    }
+
     /// Refuses numbers that cannot be meant.
     pub fn check(&self) -> Result<(), BuildError> {
         let sane = [
@@ -170,8 +176,8 @@ impl ProviderConfig {
     }
 
     /// The value of an optional key that this kind needs.
-    pub(super) fn need<'a, T>(&self, key: &'static str, value: &'a Option<T>) -> Result<&'a T, BuildError> {
-        value.as_ref().ok_or_else(|| BuildError::Missing { provider: self.name.clone(), key })
+    pub(super) fn need<'a, T>(&self, key: &'static str, value: Option<&'a T>) -> Result<&'a T, BuildError> {
+        value.ok_or_else(|| BuildError::Missing { provider: self.name.clone(), key })
     }
 
     pub(super) fn connect_timeout(&self) -> Duration {

@@ -38,7 +38,7 @@ pub(super) struct Twilio {
 impl Twilio {
     pub(super) fn new(config: &ProviderConfig) -> Result<Self, BuildError> {
         let value = |key, why: &str| BuildError::Value { provider: config.name.clone(), key, why: why.to_owned() };
-        let account = config.need("account", &config.account)?.clone();
+        let account = config.need("account", config.account.as_ref())?.clone();
         if account.is_empty() || !account.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(value("account", "an Account SID is `AC` and 32 hexadecimal digits"));
         }
@@ -52,7 +52,7 @@ impl Twilio {
             http: Http::new(config, VENDOR)?,
             user: config.user.clone().unwrap_or_else(|| account.clone()),
             account,
-            secret: config.need("secret", &config.secret)?.clone(),
+            secret: config.need("secret", config.secret.as_ref())?.clone(),
             sender: config.sender.clone(),
             status_callback,
         })

@@ -48,7 +48,7 @@ async fn every_row_of_the_table_has_its_class_and_scope() {
                     let answer = match code.parse::<u32>() {
                         Ok(code) => classify(&reply(status, json!({"code": code, "message": "m"}).to_string())),
                         Err(_) if code == "none" => classify(&reply(status, "<html>")),
-                        Err(_) => panic!("row not covered: {row:?}"),
+                        Err(error) => panic!("row not covered ({error}): {row:?}"),
                     };
                     row.expect(&answer);
                 }

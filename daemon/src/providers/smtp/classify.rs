@@ -132,10 +132,9 @@ pub(crate) fn classify(stage: Stage, said: &Said) -> Answer {
 fn class_of(stage: Stage, said: &Said) -> (OutcomeClass, Option<Scope>) {
     let account = Some(Scope::Account);
     match said.code {
-        // A second yes, or an early one: the server speaks another protocol. Only after the dot can that be a message.
-        200..=399 if stage == Stage::Dot => (Unknown, None),
+        // A yes of another kind: the server speaks another protocol. Closing is no answer. After the dot, neither tells.
+        200..=399 | 421 if stage == Stage::Dot => (Unknown, None),
         200..=399 => (NotSent, None),
-        421 if stage == Stage::Dot => (Unknown, None),
         451 if stage == Stage::Auth && names(&said.text, "credits") => (Unusable, account),
         400..=499 => temporary(stage, said),
         530 | 534 | 535 | 538 => (Unusable, account),
@@ -162,18 +161,16 @@ fn temporary(stage: Stage, said: &Said) -> (OutcomeClass, Option<Scope>) {
 
 fn lasting(stage: Stage, said: &Said) -> (OutcomeClass, Option<Scope>) {
     match (said.code, enhanced(&said.text)) {
-        (550 | 553, Some((_, 6, 7))) => (Recipient, None),
+        (550 | 553, Some((_, 6, 7))) | (552, Some((_, 2, 2))) => (Recipient, None),
         (552, Some((_, 5, 3))) => (Throttled, Some(Scope::Account)),
         (552 | 554, Some((_, 3, 4))) => (Refused, None),
         // RFC 5321 §4.5.3.1.10: 552 for "too many recipients" is an old mistake and temporary.
         (552, _) if stage == Stage::Rcpt && names(&said.text, "too many") => (Throttled, Some(Scope::Account)),
-        (552, Some((_, 2, 2))) => (Recipient, None),
-        // We name one recipient, so a bare 552 to RCPT can only be about the one mailbox.
-        (552, None) if stage == Stage::Rcpt => (Recipient, None),
         (550 | 553, _) if stage == Stage::Mail => (Unusable, Some(Scope::Sender)),
         (_, Some((_, 1, 7 | 8))) => (Unusable, Some(Scope::Sender)),
-        (550 | 551 | 553, Some((_, 1, 1 | 2 | 3 | 6 | 10))) => (Recipient, None),
-        (550 | 551 | 553, None) if stage == Stage::Rcpt => (Recipient, None),
+        (550..=554, Some((_, 1, 1 | 2 | 3 | 6 | 10))) => (Recipient, None),
+        // We name one recipient, so a bare refusal of RCPT can only be about the one mailbox.
+        (550..=553, None) if stage == Stage::Rcpt => (Recipient, None),
         _ => (Refused, None),
     }
 }

@@ -150,17 +150,14 @@ impl Line {
     /// Hands over one message. `Ok` is the server's yes to the final dot.
     pub(super) async fn deliver(&mut self, transaction: &Transaction<'_>, patience: &Patience) -> Result<Said, Fault> {
         let limit = patience.reply;
-        let mut mail = format!("MAIL FROM:<{}>", transaction.from);
-        if transaction.needs_utf8() {
-            if !self.offers.smtp_utf8 {
-                return Err(Fault::NoUtf8);
-            }
-            mail.push_str(" SMTPUTF8 BODY=8BITMIME"); // RFC 6531 §3.1: who offers the one offers the other
+        if transaction.needs_utf8() && !self.offers.smtp_utf8 {
+            return Err(Fault::NoUtf8);
         }
         let content = transaction.stuffed();
-        if self.offers.size {
-            mail.push_str(&format!(" SIZE={}", content.len() + 2));
-        }
+        // RFC 6531 §3.1: who offers SMTPUTF8 offers 8BITMIME.
+        let utf8 = if transaction.needs_utf8() { " SMTPUTF8 BODY=8BITMIME" } else { "" };
+        let size = if self.offers.size { format!(" SIZE={}", content.len() + 2) } else { String::new() };
+        let mail = format!("MAIL FROM:<{}>{utf8}{size}", transaction.from);
         self.command(Stage::Mail, &mail, 2, limit).await?;
         self.command(Stage::Rcpt, &format!("RCPT TO:<{}>", transaction.to), 2, limit).await?;
         self.command(Stage::Data, "DATA", 3, limit).await?;

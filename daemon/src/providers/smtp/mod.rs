@@ -54,12 +54,12 @@ pub(super) struct Smtp {
 
 impl Smtp {
     pub(super) fn new(config: &ProviderConfig) -> Result<Self, BuildError> {
-        let smtp = config.need("smtp", &config.smtp)?;
+        let smtp = config.need("smtp", config.smtp.as_ref())?;
         if smtp.security == Security::None && !is_loopback(&smtp.host) {
             return Err(BuildError::Unprotected { provider: config.name.clone(), key: "smtp.security" });
         }
         let sign_in = match &smtp.user {
-            Some(user) => Some((user.clone(), config.need("smtp.password", &smtp.password)?.clone())),
+            Some(user) => Some((user.clone(), config.need("smtp.password", smtp.password.as_ref())?.clone())),
             None => None,
         };
         let hello = smtp.hello_name.clone().unwrap_or_else(|| ClientId::default().to_string());

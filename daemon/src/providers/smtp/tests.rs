@@ -316,6 +316,12 @@ async fn a_large_message_cut_off_before_its_dot_was_not_sent() {
 }
 
 #[tokio::test]
+async fn a_server_that_speaks_or_leaves_before_the_dot_took_nothing() {
+    let answer = answer_to(script("DATA", Act::SayAndClose("354 go\r\n421 4.3.2 closing"))).await;
+    assert_eq!(answer.class, OutcomeClass::NotSent, "{answer:?}");
+}
+
+#[tokio::test]
 async fn silence_at_each_stage_is_judged_by_the_dot() {
     for (at, class) in [
         ("GREETING", OutcomeClass::NotSent),
