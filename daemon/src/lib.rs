@@ -1,11 +1,14 @@
 //! `usherd`, the daemon: sends campaigns, watches providers, keeps what it promised.
 
-pub mod codec;
-pub mod store;
-pub mod config;
-pub mod service;
-pub mod dispatch;
-pub mod providers;
-pub mod vault;
 pub mod campaigns;
+pub mod clock;
+pub mod codec;
+pub mod compliance;
+pub mod config;
+pub mod dispatch;
 pub mod guests;
+pub mod monitor;
+pub mod providers;
+pub mod service;
+pub mod store;
+pub mod vault;

@@ -1,10 +1,15 @@
 //! Campaigns: templates, what a text message costs, states and the equation, schedules.
 //!
-//! Everything here is pure: given words, counts and the time, it says what follows. Storage and sending stand beside it.
+//! All but [`service`] is pure: given words, counts and the time, it says what follows. The service puts it together
+//! with the store; sending is the dispatcher's.
 
 pub mod builtin;
+pub mod compose;
 pub mod context;
 pub mod lifecycle;
 pub mod schedule;
+pub mod service;
 pub mod sms;
 pub mod template;
+
+pub use service::{CampaignError, Campaigns, channels_for};

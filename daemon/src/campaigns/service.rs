@@ -1,0 +1,487 @@
+//! Campaigns from draft to end: everything that an operator does with them, and what is told of them.
+//!
+//! What is written here is decided by the pure rooms beside it ([`super::lifecycle`], [`super::template`]); sending is
+//! the dispatcher's. Words are pinned at approval: what was approved is what is sent, whatever happens to the template.
+
+use std::sync::Arc;
+
+use usher_common::model::{
+    Audience, CampaignDetail, CampaignId, CampaignRow, CampaignSpec, CampaignState, Channel, ChannelProgress, Guest,
+    GuestId, Schedule, StateCounts, TOKENS, TemplateBody, Timestamp,
+};
+
+use super::lifecycle::{self, Event};
+use super::builtin;
+use super::compose::Kit;
+use super::context::Context;
+use super::template::{Template, TemplateError};
+use crate::config::Organisation;
+use crate::guests::{BookError, GuestBook, Segment, address_on, nearest};
+use crate::store::{self, AuditEntry, By, CampaignRecord, NewCampaign, Store};
+use crate::vault::VaultError;
+
+/// Days for which a deleted campaign can be restored.
+pub const RESTORE_DAYS: i64 = 30;
+/// Hours for which a message is worth sending, where its author did not say.
+const EXPIRES_AFTER_HOURS: u32 = 72;
+/// Reasons that a campaign's detail lists.
+const REASONS: usize = 20;
+/// Longest name of a campaign, in characters.
+const NAME: usize = 80;
+
+/// Why something could not be done with a campaign.
+#[derive(Debug, thiserror::Error)]
+pub enum CampaignError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Guests, lists, segments.
+    #[error(transparent)]
+    Book(#[from] BookError),
+    /// Sealing.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The template.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The campaign's state.
+    #[error(transparent)]
+    State(#[from] lifecycle::Refusal),
+    /// What the author wrote.
+    #[error("{field}: {problem}")]
+    Spec {
+        /// Which part.
+        field: &'static str,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// It cannot go out as it is.
+    #[error("{0}")]
+    NotReady(String),
+    /// It was changed since the operator looked.
+    #[error("campaign {id} changed since you looked: look again, then repeat the act")]
+    Seen {
+        /// Which.
+        id: CampaignId,
+    },
+}
+
+fn spec_error(field: &'static str, problem: impl Into<String>) -> CampaignError {
+    CampaignError::Spec { field, problem: problem.into() }
+}
+
+/// Campaigns. Cheap to clone.
+#[derive(Clone)]
+pub struct Campaigns {
+    book: GuestBook,
+    organisations: Arc<Vec<Organisation>>,
+    /// Signs opt-out links and message ids.
+    secret: Arc<[u8]>,
+}
+
+impl Campaigns {
+    /// Campaigns of these organisations over a guest book; `secret` signs opt-out links and message ids.
+    pub fn new(book: GuestBook, organisations: Arc<Vec<Organisation>>, secret: &[u8]) -> Self {
+        Self { book, organisations, secret: secret.into() }
+    }
+
+    /// The guest book.
+    pub fn book(&self) -> &GuestBook {
+        &self.book
+    }
+
+    fn store(&self) -> &Store {
+        self.book.store()
+    }
+
+    /// An organisation by its name.
+    pub fn organisation(&self, name: &str) -> Result<&Organisation, CampaignError> {
+        self.organisations.iter().find(|o| o.name == name).ok_or_else(|| {
+            let known: Vec<&str> = self.organisations.iter().map(|o| o.name.as_str()).collect();
+            let known = if known.is_empty() { "none is configured".to_owned() } else { known.join(", ") };
+            spec_error("organisation", format!("there is none called `{name}`; known are: {known}"))
+        })
+    }
+
+    /// A template by its name, built in or one's own.
+    pub fn template(&self, name: &str) -> Result<TemplateBody, CampaignError> {
+        if let Some(body) = builtin::find(name) {
+            return Ok(body.body());
+        }
+        match self.store().template(name)? {
+            Some((_, body)) => Ok(body),
+            None => Err(spec_error("template", format!("there is none called `{name}`: see `usher template list`"))),
+        }
+    }
+
+    /// Checks what an author wrote and stores it as a draft.
+    pub async fn create(&self, by: &By, mut spec: CampaignSpec, now: Timestamp) -> Result<CampaignId, CampaignError> {
+        let name = spec.name.split_whitespace().collect::<Vec<_>>().join(" ");
+        if name.is_empty() || name.chars().count() > NAME {
+            return Err(spec_error("name", format!("write 1 to {NAME} characters")));
+        }
+        spec.name = name;
+        if spec.channels.is_empty() {
+            return Err(spec_error("channels", "name at least one of email, sms, whatsapp, slack"));
+        }
+        let mut seen = Vec::new();
+        spec.channels.retain(|c| !seen.contains(c) && { seen.push(*c); true });
+        let organisation = self.organisation(&spec.organisation)?;
+        Template::compile_with(&self.template(&spec.template)?, &self.custom(&spec)?)?;
+        for name in spec.values.keys() {
+            check_value(name)?;
+        }
+        self.check_audience(&spec.audience)?;
+        check_schedule(&spec.schedule, now)?;
+        let new = NewCampaign {
+            name_hash: self.name_hash(&spec.name),
+            sealed_spec: self.book.vault().seal_blob(b"campaign spec", &spec)?.into_bytes(),
+            organisation: organisation.name.clone(),
+            list: spec.audience.list(),
+            channels: spec.channels.clone(),
+        };
+        match self.store().campaign_create(by, &new, now).await {
+            Err(store::Error::Taken { what, .. }) => Err(store::Error::Taken { what, name: spec.name }.into()),
+            other => Ok(other?),
+        }
+    }
+
+    fn custom(&self, spec: &CampaignSpec) -> Result<Vec<String>, CampaignError> {
+        Ok(self.store().list(spec.audience.list())?.custom)
+    }
+
+    fn check_audience(&self, audience: &Audience) -> Result<(), CampaignError> {
+        self.store().list(audience.list())?;
+        match audience {
+            Audience::List(_) => Ok(()),
+            Audience::Segment { list, expression } => {
+                if expression.trim().is_empty() {
+                    return Err(spec_error("segment", "it is empty: write an expression, or choose the whole list"));
+                }
+                self.book.segment(*list, expression)?;
+                Ok(())
+            }
+            Audience::Picked { list, guests } => {
+                if guests.is_empty() {
+                    return Err(spec_error("guests", "nobody is picked: name at least one guest"));
+                }
+                for guest in guests {
+                    if self.store().guest(*list, *guest)?.is_none() {
+                        return Err(spec_error("guests", format!("{guest} is not on list {list}")));
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn name_hash(&self, name: &str) -> [u8; 16] {
+        self.book.vault().index_hash("campaign name", &name.to_lowercase())
+    }
+
+    /// A campaign as its author wrote it.
+    pub fn spec(&self, id: CampaignId) -> Result<CampaignSpec, CampaignError> {
+        let sealed = self.store().campaign_spec(id)?;
+        Ok(self.book.vault().open_blob(b"campaign spec", &sealed)?)
+    }
+
+    /// Everything that the letters of a campaign share: its words as they were pinned at approval, else those of its
+    /// template now.
+    pub fn kit(&self, id: CampaignId) -> Result<Kit, CampaignError> {
+        let spec = self.spec(id)?;
+        let body: TemplateBody = match self.store().campaign_body(id)? {
+            Some(sealed) => self.book.vault().open_blob(b"campaign body", &sealed)?,
+            None => self.template(&spec.template)?,
+        };
+        let organisation = self.organisation(&spec.organisation)?.clone();
+        let mut values = organisation.values.clone();
+        values.extend(spec.values.iter().map(|(k, v)| (k.clone(), v.clone())));
+        let record = self.store().campaign(id)?.record;
+        Ok(Kit {
+            campaign: id,
+            list: spec.audience.list(),
+            class: spec.class,
+            organisation,
+            template: Template::compile_with(&body, &self.custom(&spec)?)?,
+            values: Context::new(&values),
+            secret: self.secret.to_vec(),
+            date: record.due.unwrap_or(record.created),
+        })
+    }
+
+    /// The next guests of a campaign's audience after `cursor`, and where it stands then; `None` at its end.
+    pub fn audience(
+        &self,
+        spec: &CampaignSpec,
+        segment: Option<&Segment>,
+        cursor: Option<GuestId>,
+        limit: usize,
+    ) -> Result<(Vec<(GuestId, Guest)>, Option<GuestId>), CampaignError> {
+        if let Audience::Picked { list, guests } = &spec.audience {
+            let mut picked: Vec<GuestId> = guests.iter().copied().filter(|g| cursor.is_none_or(|c| *g > c)).collect();
+            picked.sort_unstable();
+            picked.dedup();
+            let more = picked.len() > limit;
+            picked.truncate(limit);
+            let next = if more { picked.last().copied() } else { None };
+            let mut found = Vec::new();
+            for id in picked {
+                if let Some(row) = self.book.get(*list, id)? {
+                    found.push((id, row.guest));
+                }
+            }
+            return Ok((found, next));
+        }
+        let (rows, next) = self.book.page(spec.audience.list(), segment, cursor, limit)?;
+        Ok((rows.into_iter().map(|row| (row.id, row.guest)).collect(), next))
+    }
+
+    /// The segment of a campaign's audience, where it has one.
+    pub fn segment(&self, spec: &CampaignSpec) -> Result<Option<Segment>, CampaignError> {
+        match &spec.audience {
+            Audience::Segment { list, expression } => Ok(self.book.segment(*list, expression)?),
+            Audience::List(_) | Audience::Picked { .. } => Ok(None),
+        }
+    }
+
+    /// A campaign's row, if it is still as the operator saw it.
+    pub fn row(&self, id: CampaignId, seen: Option<u64>) -> Result<store::CampaignRow, CampaignError> {
+        let row = self.store().campaign(id)?;
+        if seen.is_some_and(|version| version != row.version) {
+            return Err(CampaignError::Seen { id });
+        }
+        Ok(row)
+    }
+
+    /// Approves it: its words are pinned from here on. Whoever calls has checked that it could go out.
+    pub async fn approve(&self, by: &By, row: &store::CampaignRow) -> Result<(), CampaignError> {
+        refuse_deleted(row)?;
+        let state = lifecycle::next(row.record.state, Event::Approve)?;
+        let spec = self.spec(row.id)?;
+        let body = self.book.vault().seal_blob(b"campaign body", &self.template(&spec.template)?)?.into_bytes();
+        let record = CampaignRecord { state, approved_by: by.actor.clone(), ..row.record.clone() };
+        self.store().campaign_update(by, row, &record, Some(&body), act("campaign.approve", row.id)).await?;
+        Ok(())
+    }
+
+    /// Starts it, or gives it its hour.
+    pub async fn send(
+        &self,
+        by: &By,
+        row: &store::CampaignRow,
+        schedule: Option<Schedule>,
+        now: Timestamp,
+    ) -> Result<CampaignState, CampaignError> {
+        refuse_deleted(row)?;
+        let spec = self.spec(row.id)?;
+        let schedule = schedule.unwrap_or(spec.schedule);
+        check_schedule(&schedule, now)?;
+        let (event, due) = match schedule {
+            Schedule::Now => (Event::Start, now),
+            Schedule::At { at, .. } => (Event::Schedule, at),
+        };
+        let state = lifecycle::next(row.record.state, event)?;
+        let hours = if spec.expires_after_hours == 0 { EXPIRES_AFTER_HOURS } else { spec.expires_after_hours };
+        let expires = Some(due.plus_millis(i64::from(hours) * 3_600_000));
+        let record = CampaignRecord { state, due: Some(due), expires, ..row.record.clone() };
+        self.store().campaign_update(by, row, &record, None, act("campaign.send", row.id)).await?;
+        Ok(state)
+    }
+
+    /// Moves it by an event that needs nothing else: start, pause, resume, cancel.
+    pub async fn step(
+        &self,
+        by: &By,
+        row: &store::CampaignRow,
+        event: Event,
+        now: Timestamp,
+    ) -> Result<CampaignState, CampaignError> {
+        refuse_deleted(row)?;
+        let state = lifecycle::next(row.record.state, event)?;
+        let ended = if state.is_ended() { Some(now) } else { row.record.ended };
+        let record = CampaignRecord { state, ended, ..row.record.clone() };
+        let name = format!("campaign.{}", event.as_str());
+        self.store().campaign_update(by, row, &record, None, act(&name, row.id)).await?;
+        Ok(state)
+    }
+
+    /// Puts it aside. One that sends must be paused or cancelled first.
+    pub async fn delete(&self, by: &By, row: &store::CampaignRow, now: Timestamp) -> Result<(), CampaignError> {
+        refuse_deleted(row)?;
+        if matches!(row.record.state, CampaignState::Running | CampaignState::Settling) {
+            return Err(CampaignError::NotReady(format!(
+                "campaign {} is {}: pause or cancel it before deleting it",
+                row.id, row.record.state
+            )));
+        }
+        let hash = self.name_hash(&self.spec(row.id)?.name);
+        self.store().campaign_delete(by, row, &hash, now).await?;
+        Ok(())
+    }
+
+    /// Brings it back as it was.
+    pub async fn restore(&self, by: &By, row: &store::CampaignRow, now: Timestamp) -> Result<(), CampaignError> {
+        let Some(deleted) = row.record.deleted else {
+            return Err(CampaignError::NotReady(format!("campaign {} is not deleted", row.id)));
+        };
+        if now.millis_since(deleted) > RESTORE_DAYS * 86_400_000 {
+            return Err(CampaignError::NotReady(format!(
+                "campaign {} was deleted more than {RESTORE_DAYS} days ago: it can only come back from a backup",
+                row.id
+            )));
+        }
+        let name = self.spec(row.id)?.name;
+        match self.store().campaign_restore(by, row, &self.name_hash(&name)).await {
+            Err(store::Error::Taken { what, .. }) => Err(store::Error::Taken { what, name }.into()),
+            other => {
+                other?;
+                Ok(())
+            }
+        }
+    }
+
+    /// What lists show of it. `rate` is in messages a second; `why` is what keeps it from moving.
+    pub fn list_row(
+        &self,
+        row: &store::CampaignRow,
+        counts: StateCounts,
+        rate: f64,
+        why: String,
+    ) -> Result<CampaignRow, CampaignError> {
+        let record = &row.record;
+        let left = counts.open();
+        let eta = (record.state == CampaignState::Running && record.expanded && rate > 0.05)
+            .then(|| (left as f64 / rate).ceil() as u64);
+        Ok(CampaignRow {
+            id: row.id,
+            name: self.spec(row.id)?.name,
+            organisation: record.organisation.clone(),
+            state: record.state,
+            channels: record.channels.clone(),
+            guests: record.guests,
+            unreachable: record.unreachable,
+            expanded: record.expanded,
+            counts,
+            rate,
+            eta_seconds: eta,
+            why,
+            due: record.due,
+            ended: record.ended,
+            deleted: record.deleted,
+            version: row.version,
+        })
+    }
+
+    /// All that is known of it; `row` as lists show it.
+    pub fn detail(&self, row: CampaignRow) -> Result<CampaignDetail, CampaignError> {
+        let counts = self.store().campaign_counts(row.id)?;
+        let channels = row
+            .channels
+            .iter()
+            .map(|&channel| ChannelProgress {
+                channel,
+                counts: counts.states.get(&channel).copied().unwrap_or_default(),
+                providers: counts
+                    .providers
+                    .iter()
+                    .filter(|((c, _), _)| *c == channel)
+                    .map(|((_, name), n)| (name.clone(), *n))
+                    .collect(),
+            })
+            .collect();
+        let mut reasons: Vec<(String, u64)> = counts.reasons.into_iter().collect();
+        reasons.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        reasons.truncate(REASONS);
+        let approved_by = self.store().campaign(row.id)?.record.approved_by;
+        Ok(CampaignDetail { spec: self.spec(row.id)?, row, channels, reasons, approved_by })
+    }
+}
+
+/// The channels by which a guest hears of a campaign: all that reach it, or the first of its own order.
+pub fn channels_for(spec: &CampaignSpec, guest: &Guest) -> Vec<Channel> {
+    let reach = |channel: &Channel| address_on(guest, *channel).is_some();
+    match spec.reach {
+        usher_common::model::Reach::All => spec.channels.iter().copied().filter(|c| reach(c)).collect(),
+        usher_common::model::Reach::Preferred => {
+            let own = guest.preferred.iter().filter(|c| spec.channels.contains(c));
+            own.chain(spec.channels.iter()).find(|c| reach(c)).copied().into_iter().collect()
+        }
+    }
+}
+
+fn refuse_deleted(row: &store::CampaignRow) -> Result<(), CampaignError> {
+    match row.record.deleted {
+        None => Ok(()),
+        Some(_) => Err(CampaignError::NotReady(format!(
+            "campaign {} is deleted: restore it first with `usher campaign restore {}`",
+            row.id, row.id
+        ))),
+    }
+}
+
+/// Values are given to tokens; what a guest brings along or the daemon makes is not for an author to set.
+fn check_value(name: &str) -> Result<(), CampaignError> {
+    const NOT_SET: [&str; 4] = ["guest_name", "dietary_requirements", "unsubscribe_link", "postal_address"];
+    let known = || TOKENS.iter().map(|(token, _)| *token).filter(|token| !NOT_SET.contains(token));
+    if NOT_SET.contains(&name) {
+        return Err(spec_error("values", format!("`{name}` is filled in for each guest: leave it out")));
+    }
+    if known().any(|token| token == name) {
+        return Ok(());
+    }
+    let hint = nearest(name, known()).map_or(String::new(), |n| format!(" (did you mean {n}?)"));
+    let list = known().collect::<Vec<_>>().join(", ");
+    Err(spec_error("values", format!("there is no token `{name}`{hint}; known are {list}")))
+}
+
+fn check_schedule(schedule: &Schedule, now: Timestamp) -> Result<(), CampaignError> {
+    match schedule {
+        Schedule::At { at, zone } if *at <= now => {
+            let ago = now.millis_since(*at) / 60_000;
+            Err(spec_error("schedule", format!("that hour ({zone}) passed {ago} minutes ago: choose a later one")))
+        }
+        Schedule::At { .. } | Schedule::Now => Ok(()),
+    }
+}
+
+fn act(name: &str, id: CampaignId) -> AuditEntry {
+    AuditEntry::Act { act: name.to_owned(), object: id.to_string(), detail: String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use usher_common::model::{CampaignClass, ListId, Reach};
+
+    fn spec(reach: Reach) -> CampaignSpec {
+        CampaignSpec {
+            name: String::new(),
+            description: String::new(),
+            organisation: String::new(),
+            class: CampaignClass::Personal,
+            channels: vec![Channel::Email, Channel::Sms],
+            reach,
+            audience: Audience::List(ListId(1)),
+            template: String::new(),
+            values: BTreeMap::new(),
+            schedule: Schedule::Now,
+            expires_after_hours: 0,
+        }
+    }
+
+    #[test]
+    fn a_guest_hears_by_its_own_first_channel_or_by_all_that_reach_it() {
+        let both = Guest {
+            email: Some("a@example.com".into()),
+            phone: Some("+12125550101".into()),
+            phone_takes_sms: true,
+            ..Guest::default()
+        };
+        assert_eq!(channels_for(&spec(Reach::Preferred), &both), [Channel::Email]);
+        assert_eq!(channels_for(&spec(Reach::All), &both), [Channel::Email, Channel::Sms]);
+        let prefers_sms = Guest { preferred: vec![Channel::WhatsApp, Channel::Sms], ..both.clone() };
+        assert_eq!(channels_for(&spec(Reach::Preferred), &prefers_sms), [Channel::Sms]);
+        let landline = Guest { phone_takes_sms: false, email: None, ..both };
+        assert_eq!(channels_for(&spec(Reach::All), &landline), []);
+    }
+}

@@ -1,0 +1,357 @@
+//! A provider account at work: the adapter with its breaker, pace, slots and figures behind one lock each call.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use usher_common::model::{BreakerState, Channel, Health, OutcomeClass, ProviderRow, Timestamp};
+
+use super::breaker::{Settings, Ticket};
+use super::route::Room;
+use super::{Breaker, Candidate, Dice, Pace, Permit, RetryBudget};
+use crate::clock::Clock;
+use crate::monitor::Window;
+use crate::providers::{Answer, Probe, Provider, Traits};
+
+/// What an account is set up with.
+pub struct Setup {
+    /// The adapter.
+    pub provider: Arc<dyn Provider>,
+    /// Place in its channel's order, from 1.
+    pub rank: u32,
+    /// Messages a second; `None` for no limit of ours.
+    pub rate: Option<f64>,
+    /// Messages at once after a pause.
+    pub burst: u32,
+    /// Requests under way at once.
+    pub max_in_flight: u32,
+    /// Messages in one request.
+    pub batch: usize,
+    /// Price of one unit.
+    pub unit_price: f64,
+    /// Its currency.
+    pub currency: String,
+    /// The breaker's numbers.
+    pub breaker: Settings,
+}
+
+struct State {
+    breaker: Breaker,
+    pace: Pace,
+    budget: RetryBudget,
+    window: Window,
+    dice: Dice,
+    in_flight: u32,
+    accepted: u64,
+    failures: u64,
+    last: Option<(OutcomeClass, String, Timestamp)>,
+    /// The probe of a half-open breaker that a message is making.
+    ticket: Option<Ticket>,
+}
+
+/// A change of the breaker that somebody should hear of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// What it was.
+    pub from: BreakerState,
+    /// What it is.
+    pub to: BreakerState,
+    /// Why, in a few words.
+    pub why: String,
+}
+
+/// Leave to make requests; given back when they have ended.
+#[derive(Debug)]
+pub struct Slots {
+    /// Requests.
+    pub requests: u32,
+    /// Messages in them.
+    pub messages: u32,
+    /// Whether it is the breaker's probe.
+    pub probe: bool,
+}
+
+/// A provider account at work.
+pub struct Account {
+    /// The adapter.
+    pub provider: Arc<dyn Provider>,
+    /// Place in its channel's order, from 1.
+    pub rank: u32,
+    /// Messages in one request.
+    pub batch: usize,
+    /// Price of one unit.
+    pub unit_price: f64,
+    /// Its currency.
+    pub currency: String,
+    max_in_flight: u32,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+impl Account {
+    /// Sets an account up, closed and idle.
+    pub fn new(setup: Setup, clock: Clock, seed: u64) -> Self {
+        let now = clock.mono();
+        let batch = setup.batch.clamp(1, setup.provider.traits().batch_max.max(1));
+        let state = State {
+            breaker: Breaker::new(setup.breaker, now),
+            pace: Pace::new(setup.rate, setup.burst, now),
+            budget: RetryBudget::usual(now),
+            window: Window::default(),
+            dice: Dice::seeded(seed),
+            in_flight: 0,
+            accepted: 0,
+            failures: 0,
+            last: None,
+            ticket: None,
+        };
+        Self {
+            provider: setup.provider,
+            rank: setup.rank,
+            batch,
+            unit_price: setup.unit_price,
+            currency: setup.currency,
+            max_in_flight: setup.max_in_flight,
+            clock,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// What it carries.
+    pub fn channel(&self) -> Channel {
+        self.provider.channel()
+    }
+
+    /// What it can do.
+    pub fn traits(&self) -> Traits {
+        self.provider.traits()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Figures and counters are whole after every statement, so a panic elsewhere does not spoil them.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the router sees it. `provider` is its place among the accounts.
+    pub fn candidate(&self, provider: usize) -> Candidate {
+        let now = self.clock.mono();
+        let mut state = self.state();
+        let room = if let Some(until) = state.pace.paused(now) {
+            Room::Paused(until)
+        } else if state.in_flight >= self.max_in_flight {
+            Room::Full
+        } else if let Some(wait) = state.pace.wait(1, now) {
+            Room::Pace(now + wait)
+        } else {
+            Room::Free
+        };
+        Candidate { provider, enabled: true, permit: state.breaker.permit(now), room, traits: self.traits() }
+    }
+
+    /// Messages that it could take now in one go: as many as its slots and its pace allow.
+    pub fn room_for(&self) -> usize {
+        let now = self.clock.mono();
+        let mut state = self.state();
+        if !matches!(state.breaker.permit(now), Permit::Go) {
+            return 1;
+        }
+        let free = self.max_in_flight.saturating_sub(state.in_flight) as usize;
+        if self.batch > 1 {
+            return if free > 0 { self.batch } else { 0 };
+        }
+        let mut n = free.min(256);
+        while n > 1 && state.pace.wait(n as u32, now).is_some() {
+            n /= 2;
+        }
+        n
+    }
+
+    /// Takes leave for so many messages, or for as many of them as there is room; `None` when there is none.
+    pub fn reserve(&self, messages: usize) -> Option<Slots> {
+        let now = self.clock.mono();
+        let mut state = self.state();
+        let free = self.max_in_flight.saturating_sub(state.in_flight) as usize;
+        let probe = match state.breaker.permit(now) {
+            Permit::Go => false,
+            Permit::Probe => {
+                let ticket = state.breaker.start_probe(now)?;
+                state.ticket = Some(ticket);
+                true
+            }
+            Permit::No { .. } => return None,
+        };
+        let mut messages = if probe { 1 } else { messages.min(free * self.batch) };
+        while messages > 0 && state.pace.take(messages as u32, now).is_err() {
+            messages /= 2;
+        }
+        if messages == 0 {
+            return None;
+        }
+        let requests = messages.div_ceil(self.batch) as u32;
+        state.in_flight += requests;
+        Some(Slots { requests, messages: messages as u32, probe })
+    }
+
+    /// Gives a request's slot back.
+    pub fn done(&self) {
+        let mut state = self.state();
+        state.in_flight = state.in_flight.saturating_sub(1);
+    }
+
+    /// Of `reserved` requests, `needed` are made after all.
+    pub fn adjust(&self, reserved: u32, needed: u32) {
+        let mut state = self.state();
+        state.in_flight = (state.in_flight + needed).saturating_sub(reserved);
+    }
+
+    /// The message that was to be the breaker's probe was not sent after all.
+    pub fn probe_unused(&self) {
+        self.state().ticket = None;
+    }
+
+    /// A message's first attempt was made.
+    pub fn first_attempt(&self) {
+        self.state().budget.on_first_attempt();
+    }
+
+    /// How long a message waits after its `attempts`-th attempt: full jitter, and longer when retries have used up their
+    /// budget.
+    pub fn backoff(&self, attempts: u32) -> Duration {
+        let now = self.clock.mono();
+        let mut state = self.state();
+        let within = state.budget.take(now);
+        let ceiling = super::Backoff::default().ceiling(if within { attempts } else { attempts.max(5) });
+        ceiling.mul_f64(state.dice.unit()).max(Duration::from_millis(50))
+    }
+
+    /// Counts the answers of one request, and tells when they turned the breaker.
+    pub fn on_answers(&self, answers: &[Answer], latency: Duration) -> Option<Turn> {
+        let (now, wall) = (self.clock.mono(), self.clock.now());
+        let mut state = self.state();
+        let state = &mut *state;
+        let before = state.breaker.snapshot(now).state;
+        let mut failed = 0;
+        let mut accepted = 0;
+        for answer in answers {
+            match answer.class {
+                OutcomeClass::Accepted => accepted += 1,
+                OutcomeClass::Throttled if answer.scope != Some(crate::providers::Scope::Recipient) => {
+                    state.pace.on_throttle(now);
+                    // Without a word from the provider, a moment is long enough to see whether the halved rate is right.
+                    state.pace.pause_until(now + answer.retry_after.unwrap_or(Duration::from_secs(1)));
+                }
+                OutcomeClass::NotSent | OutcomeClass::Unknown | OutcomeClass::Unusable => failed += 1,
+                OutcomeClass::Recipient | OutcomeClass::Refused | OutcomeClass::Throttled => {}
+            }
+        }
+        // One request is one event to the breaker, however many messages it carried.
+        if let Some(worst) = answers.iter().max_by_key(|a| gravity(a.class)) {
+            let passed = !matches!(
+                worst.class,
+                OutcomeClass::NotSent | OutcomeClass::Unknown | OutcomeClass::Unusable | OutcomeClass::Throttled
+            );
+            match state.ticket.take() {
+                Some(ticket) => state.breaker.on_probe(ticket, passed, now, &mut state.dice),
+                None => state.breaker.on_outcome(worst.class, worst.scope, now, &mut state.dice),
+            }
+            if gravity(worst.class) > 0 {
+                let said = if worst.code.is_empty() { worst.class.as_str().to_owned() } else { worst.code.clone() };
+                state.last = Some((worst.class, said, wall));
+            }
+        }
+        state.accepted += u64::from(accepted);
+        state.failures += u64::from(failed);
+        state.window.record(now, accepted, failed, latency);
+        turn(before, &state.breaker, now)
+    }
+
+    /// Whether the provider's own probe should be made now: the breaker is suspect, or half open.
+    pub fn wants_probe(&self) -> bool {
+        let now = self.clock.mono();
+        let state = self.state();
+        state.breaker.wants_probe(now) || matches!(state.breaker.permit(now), Permit::Probe)
+    }
+
+    /// Makes the provider's own probe, which sends nothing, and tells when it turned the breaker.
+    pub async fn probe(&self, limit: Duration) -> (Probe, Option<Turn>) {
+        let ticket = {
+            let now = self.clock.mono();
+            self.state().breaker.start_probe(now)
+        };
+        let found = match tokio::time::timeout(limit, self.provider.probe()).await {
+            Ok(found) => found,
+            Err(_) => Probe::Down(format!("no answer within {limit:?}")),
+        };
+        let (now, wall) = (self.clock.mono(), self.clock.now());
+        let mut state = self.state();
+        let state = &mut *state;
+        let before = state.breaker.snapshot(now).state;
+        if let Some(ticket) = ticket {
+            state.breaker.on_probe(ticket, found.passed(), now, &mut state.dice);
+        }
+        if !found.passed() {
+            let class = if matches!(found, Probe::Unusable(_)) { OutcomeClass::Unusable } else { OutcomeClass::NotSent };
+            state.last = Some((class, format!("probe: {}", found.detail()), wall));
+        }
+        let turned = turn(before, &state.breaker, now);
+        (found, turned)
+    }
+
+    /// Whether messages can go by it now, as far as its breaker is concerned.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.state().breaker.permit(self.clock.mono()), Permit::Go)
+    }
+
+    /// What consoles show.
+    pub fn row(&self) -> ProviderRow {
+        let now = self.clock.mono();
+        let at = |moment: Duration| self.clock.at(moment);
+        let state = self.state();
+        let breaker = state.breaker.snapshot(now);
+        let paused = state.pace.paused(now);
+        let figures = state.window.figures(now);
+        let health = match breaker.state {
+            BreakerState::Open | BreakerState::HalfOpen => Health::Critical,
+            _ if breaker.suspect || paused.is_some() || figures.success.is_some_and(|s| s < 0.95) => Health::Warning,
+            _ => Health::Ok,
+        };
+        ProviderRow {
+            name: self.provider.name().to_owned(),
+            kind: self.provider.kind(),
+            channel: self.channel(),
+            rank: self.rank,
+            health,
+            breaker: breaker.state,
+            since: at(breaker.since),
+            retry_at: breaker.retry_at.map(at),
+            throttled_until: paused.map(at),
+            in_flight: state.in_flight,
+            accepted: state.accepted,
+            failures: state.failures,
+            success: figures.success,
+            p50_ms: figures.p50_ms,
+            p99_ms: figures.p99_ms,
+            rate: figures.rate,
+            last_class: state.last.as_ref().map(|l| l.0),
+            last_error: state.last.as_ref().map_or(String::new(), |l| l.1.clone()),
+            last_error_at: state.last.as_ref().map(|l| l.2),
+            history: figures.history,
+        }
+    }
+}
+
+/// Which of several answers speaks for a request.
+fn gravity(class: OutcomeClass) -> u8 {
+    match class {
+        OutcomeClass::Accepted | OutcomeClass::Recipient | OutcomeClass::Refused => 0,
+        OutcomeClass::Throttled => 1,
+        OutcomeClass::NotSent => 2,
+        OutcomeClass::Unknown => 3,
+        OutcomeClass::Unusable => 4,
+    }
+}
+
+fn turn(from: BreakerState, breaker: &Breaker, now: Duration) -> Option<Turn> {
+    let snapshot = breaker.snapshot(now);
+    let why = snapshot.cause.map_or("answers again", super::breaker::Cause::as_str);
+    (snapshot.state != from).then(|| Turn { from, to: snapshot.state, why: why.to_owned() })
+}

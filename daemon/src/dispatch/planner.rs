@@ -1,0 +1,248 @@
+//! The planner: whose turn it is, and who carries it.
+//!
+//! It never waits for a provider. It gives lanes their turns while there are permits, claims what fits, routes each
+//! message and hands it to a courier; then it sleeps until something changes or the earliest hold is over.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use usher_common::model::{CampaignId, OutcomeClass, Timestamp};
+
+use super::courier::{self, Load};
+use super::ledger::Entry;
+use super::shared::{LaneState, Shared};
+use super::{Fair, Hold, LaneId, Route, Tried, Why, route};
+use crate::store::{Claim, Error, Lane, MessageRecord, Next};
+
+/// Who holds the claims of this process.
+const OWNER: &str = "planner";
+/// Claims are used within seconds; whoever holds one longer has lost it.
+const LEASE: Duration = Duration::from_secs(60);
+/// The longest sleep: a retry whose time nobody was told of is found within this.
+const LOOK: Duration = Duration::from_secs(1);
+/// A message that one of its providers may not carry looks again after this.
+const PUT_OFF: Duration = Duration::from_secs(5);
+
+/// Plans until `stop` is cancelled. The ledger ends when the last courier that holds its sender has ended.
+pub(super) async fn run(shared: Arc<Shared>, ledger: mpsc::Sender<Entry>, stop: CancellationToken) {
+    let mut fair = Fair::new(u32::try_from(shared.settings.batch).unwrap_or(100));
+    loop {
+        let woken = shared.wake.notified();
+        let mut woken = std::pin::pin!(woken);
+        woken.as_mut().enable();
+        let rest = match plan(&shared, &ledger, &mut fair) {
+            Ok(rest) => rest,
+            Err(error) => {
+                shared.fail(format!("the queue could not be read: {error}"));
+                return;
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = woken => {}
+            () = tokio::time::sleep(rest.min(LOOK)) => {}
+        }
+    }
+}
+
+/// What came of a lane's turn.
+enum TurnEnd {
+    /// So many messages are on their way.
+    Took(usize),
+    /// There is nothing in it that could be sent now.
+    Empty,
+    /// It cannot send now.
+    Held(Hold),
+}
+
+/// Gives turns until nobody can use one; how long nothing will change by itself.
+fn plan(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, fair: &mut Fair) -> Result<Duration, Error> {
+    let now = shared.clock.mono();
+    for (owner, message) in shared.store().expire_claims(now) {
+        tracing::warn!(owner, %message, "a claim was held for {LEASE:?}, and was taken back");
+    }
+    let mut ready: BTreeMap<LaneId, Lane> = BTreeMap::new();
+    for (lane, state) in shared.lanes() {
+        let id = fair_id(lane, &state);
+        if is_ready(shared, lane, &state, now)? {
+            fair.join(id);
+            ready.insert(id, lane);
+        } else {
+            fair.leave(id);
+        }
+    }
+    let mut rest = LOOK;
+    while shared.permits.available_permits() > 0 {
+        let Some((id, granted)) = fair.next(|id| ready.contains_key(&id)) else { break };
+        let Some(&lane) = ready.get(&id) else { break };
+        match take_turn(shared, ledger, lane, granted as usize)? {
+            TurnEnd::Took(n) => {
+                fair.charge(id, n as u32);
+                shared.lane(lane, |state| state.hold = None);
+            }
+            TurnEnd::Empty => {
+                shared.lane(lane, |state| {
+                    state.empty = true;
+                    state.hold = None;
+                });
+                fair.leave(id);
+                ready.remove(&id);
+            }
+            TurnEnd::Held(hold) => {
+                shared.lane(lane, |state| state.hold = Some(hold));
+                if let Some(until) = hold.until {
+                    rest = rest.min(until.saturating_sub(now)).max(Duration::from_millis(1));
+                }
+                fair.leave(id);
+                ready.remove(&id);
+            }
+        }
+    }
+    Ok(rest)
+}
+
+fn is_ready(shared: &Shared, lane: Lane, state: &LaneState, _now: Duration) -> Result<bool, Error> {
+    if state.in_flight >= shared.settings.per_campaign {
+        return Ok(false);
+    }
+    if state.empty {
+        return Ok(shared.store().next_retry(lane)?.is_some_and(|due| due <= shared.clock.now()));
+    }
+    Ok(true)
+}
+
+/// A lane in the ring: organisations share with each other, and within each its lanes.
+fn fair_id(lane: Lane, state: &LaneState) -> LaneId {
+    let mut hasher = DefaultHasher::new();
+    lane.hash(&mut hasher);
+    LaneId { organisation: state.organisation, campaign: CampaignId(hasher.finish()) }
+}
+
+fn take_turn(
+    shared: &Arc<Shared>,
+    ledger: &mpsc::Sender<Entry>,
+    lane: Lane,
+    granted: usize,
+) -> Result<TurnEnd, Error> {
+    let now = shared.clock.mono();
+    let candidates = shared.candidates(lane.channel);
+    let account = match route(&candidates, &[], false, now) {
+        Route::Send { provider, .. } => &shared.accounts[provider],
+        Route::Hold(hold) => return Ok(TurnEnd::Held(hold)),
+        Route::Repeat { .. } | Route::Stop { .. } => return Ok(TurnEnd::Empty),
+    };
+    let n = granted.min(account.room_for()).min(shared.permits.available_permits());
+    if n == 0 {
+        return Ok(TurnEnd::Held(Hold { why: Why::Concurrency, until: None }));
+    }
+    let claims = shared.store().claim(lane, n, OWNER, shared.clock.now(), now, LEASE)?;
+    if claims.is_empty() {
+        return Ok(TurnEnd::Empty);
+    }
+    let mut groups: BTreeMap<usize, Vec<Claim>> = BTreeMap::new();
+    let mut put_off = Vec::new();
+    for claim in claims {
+        match route_one(shared, &claim, now) {
+            Route::Send { provider, .. } | Route::Repeat { provider, .. } => {
+                groups.entry(provider).or_default().push(claim);
+            }
+            Route::Hold(hold) => put_off.push((claim, hold)),
+            Route::Stop { .. } => {
+                put_off.push((claim, Hold { why: Why::NoProvider, until: None }));
+            }
+        }
+    }
+    let mut took = 0;
+    let mut held = None;
+    for (provider, claims) in groups {
+        match send_off(shared, ledger, lane, provider, claims) {
+            0 => held = Some(Hold { why: Why::Concurrency, until: None }),
+            n => took += n,
+        }
+    }
+    if !put_off.is_empty() {
+        took += put_off.len();
+        postpone(shared, lane, put_off);
+    }
+    Ok(match held {
+        Some(hold) if took == 0 => TurnEnd::Held(hold),
+        _ => TurnEnd::Took(took),
+    })
+}
+
+/// Routes one message by what it has been through.
+fn route_one(shared: &Shared, claim: &Claim, now: Duration) -> Route {
+    let mut candidates = shared.candidates(claim.lane.channel);
+    for candidate in &mut candidates {
+        candidate.enabled = !barred(&claim.record, shared.accounts[candidate.provider].provider.name());
+    }
+    route(&candidates, &tried(shared, &claim.record, now), false, now)
+}
+
+/// Whether a provider said that it will never carry this message.
+pub(super) fn barred(record: &MessageRecord, provider: &str) -> bool {
+    record.attempts.iter().any(|a| a.barred && a.provider == provider)
+}
+
+/// What the router is told of a message's past. Being throttled is no attempt. A message whose wait is over may be tried
+/// again by whoever failed it, so only the order of preference remains of an old failure.
+fn tried(shared: &Shared, record: &MessageRecord, now: Duration) -> Vec<Tried> {
+    let places = |name: &str| shared.accounts.iter().position(|a| a.provider.name() == name);
+    let counted = record.attempts.iter().filter(|a| matches!(a.class, OutcomeClass::NotSent | OutcomeClass::Unusable));
+    counted
+        .filter_map(|a| places(&a.provider).map(|provider| Tried { provider, class: a.class, at: now, again_at: now }))
+        .collect()
+}
+
+/// Hands messages to a courier, as many as the account has room for; the others go back to their queue.
+fn send_off(
+    shared: &Arc<Shared>,
+    ledger: &mpsc::Sender<Entry>,
+    lane: Lane,
+    provider: usize,
+    mut claims: Vec<Claim>,
+) -> usize {
+    let account = Arc::clone(&shared.accounts[provider]);
+    let slots = account.reserve(claims.len());
+    let n = slots.as_ref().map_or(0, |s| s.messages as usize);
+    let back = claims.split_off(n.min(claims.len()));
+    shared.store().release(&back.iter().map(|c| c.id).collect::<Vec<_>>());
+    let Some(slots) = slots else { return 0 };
+    let Ok(permit) = Arc::clone(&shared.permits).try_acquire_many_owned(n as u32) else {
+        shared.store().release(&claims.iter().map(|c| c.id).collect::<Vec<_>>());
+        for _ in 0..slots.requests {
+            account.done();
+        }
+        return 0;
+    };
+    shared.lane(lane, |state| state.in_flight += n);
+    let load = Load { account, lane, claims, slots, permit };
+    tokio::spawn(courier::carry(Arc::clone(shared), ledger.clone(), load));
+    n
+}
+
+/// Gives messages that cannot go now a time to look again, so that they do not stand before others in the queue.
+fn postpone(shared: &Arc<Shared>, lane: Lane, put_off: Vec<(Claim, Hold)>) {
+    let (now, wall) = (shared.clock.mono(), shared.clock.now());
+    let refusals: Vec<(Claim, Next)> = put_off
+        .into_iter()
+        .map(|(claim, hold)| {
+            let wait = hold.until.map_or(PUT_OFF, |until| until.saturating_sub(now)).max(Duration::from_millis(100));
+            let at: Timestamp = wall.plus_millis(wait.as_millis() as i64);
+            let next = if shared.candidates(lane.channel).iter().any(|c| c.enabled) {
+                Next::Retry { at, why: hold.why.as_str().to_owned() }
+            } else {
+                Next::Failed { why: Why::NoProvider.as_str().to_owned() }
+            };
+            (claim, next)
+        })
+        .collect();
+    let shared = Arc::clone(shared);
+    tokio::spawn(async move {
+        courier::refuse(&shared, lane, &refusals, Vec::new()).await;
+    });
+}

@@ -1,0 +1,291 @@
+//! What the parts of dispatch share: the room they meet in.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore, watch};
+use usher_common::model::{CampaignId, Channel, ProviderRow};
+use usher_common::protocol::Level;
+
+use super::account::{Account, Turn};
+use super::{Candidate, Hold};
+use crate::campaigns::compose::Kit;
+use crate::campaigns::{CampaignError, Campaigns};
+use crate::clock::Clock;
+use crate::monitor::{Board, Metrics, Window};
+use crate::store::{Lane, Store};
+
+/// How dispatch is set up.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The environment's name, for the overview.
+    pub environment: String,
+    /// Messages in flight at once.
+    pub max_concurrent: usize,
+    /// The share of that one campaign may take.
+    pub per_campaign: usize,
+    /// Messages claimed together.
+    pub batch: usize,
+    /// Time between probes of a healthy provider.
+    pub probe_every: Duration,
+    /// Time after which a probe has failed.
+    pub probe_limit: Duration,
+    /// The state folder.
+    pub state_dir: std::path::PathBuf,
+    /// Free space on the disk under which the overview warns, in bytes.
+    pub min_free_bytes: u64,
+}
+
+/// Where a lane stands for the planner.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LaneState {
+    /// The organisation, for fairness.
+    pub(super) organisation: u64,
+    /// Messages claimed and not yet through.
+    pub(super) in_flight: usize,
+    /// Nothing was found at the last look, and nothing came since.
+    pub(super) empty: bool,
+    /// Why it cannot send now, and until when at least.
+    pub(super) hold: Option<Hold>,
+}
+
+#[derive(Default)]
+struct Inner {
+    lanes: BTreeMap<Lane, LaneState>,
+    kits: HashMap<CampaignId, Arc<Kit>>,
+    /// Campaigns of which something changed since the publisher and the director looked.
+    to_publish: BTreeSet<CampaignId>,
+    to_direct: BTreeSet<CampaignId>,
+}
+
+/// Figures of all providers together.
+#[derive(Debug, Clone, Default)]
+pub struct Totals {
+    /// Accepted messages a second.
+    pub rate: f64,
+    /// Failed attempts in percent.
+    pub error_rate_percent: f64,
+    /// 95th percentile of an attempt, in milliseconds.
+    pub p95_ms: Option<u32>,
+    /// Accepted in each of the last 60 seconds.
+    pub history: Vec<u32>,
+}
+
+/// What the parts of dispatch share.
+pub struct Shared {
+    pub(super) campaigns: Campaigns,
+    pub(super) accounts: Vec<Arc<Account>>,
+    pub(super) clock: Clock,
+    pub(super) settings: Settings,
+    pub(super) board: Board,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) permits: Arc<Semaphore>,
+    /// Wakes the planner.
+    pub(super) wake: Notify,
+    /// Wakes the director and the publisher.
+    pub(super) stir: Notify,
+    pub(super) clients: watch::Sender<u32>,
+    inner: Mutex<Inner>,
+    total: Mutex<Window>,
+    failed: watch::Sender<Option<String>>,
+}
+
+impl Shared {
+    /// A room for these accounts and campaigns.
+    pub fn new(
+        campaigns: Campaigns,
+        accounts: Vec<Arc<Account>>,
+        clock: Clock,
+        settings: Settings,
+        board: Board,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let permits = Arc::new(Semaphore::new(settings.max_concurrent));
+        Self {
+            campaigns,
+            accounts,
+            clock,
+            settings,
+            board,
+            metrics,
+            permits,
+            wake: Notify::new(),
+            stir: Notify::new(),
+            clients: watch::Sender::new(0),
+            inner: Mutex::default(),
+            total: Mutex::default(),
+            failed: watch::Sender::new(None),
+        }
+    }
+
+    /// Campaigns.
+    pub fn campaigns(&self) -> &Campaigns {
+        &self.campaigns
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        self.campaigns.book().store()
+    }
+
+    /// Provider accounts, in the order of their ranks.
+    pub fn accounts(&self) -> &[Arc<Account>] {
+        &self.accounts
+    }
+
+    /// Counts a client in or out.
+    pub fn count_client(&self, comes: bool) {
+        self.clients.send_modify(|n| *n = if comes { *n + 1 } else { n.saturating_sub(1) });
+        self.stir.notify_waiters();
+    }
+
+    /// Why dispatch cannot go on, as soon as that is so.
+    pub fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.failed.subscribe()
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Maps are whole after every statement, so a panic elsewhere does not spoil them.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing may be sent any more: what was sent could not be recorded.
+    pub(super) fn fail(&self, why: String) {
+        self.permits.close();
+        self.board.tell(self.clock.now(), Level::Error, "store", why.clone());
+        self.failed.send_if_modified(|failed| {
+            let first = failed.is_none();
+            failed.get_or_insert(why);
+            first
+        });
+    }
+
+    /// Something of a campaign changed that is to be looked at and shown.
+    pub(super) fn look(&self, campaign: CampaignId) {
+        {
+            let mut inner = self.inner();
+            inner.to_publish.insert(campaign);
+            inner.to_direct.insert(campaign);
+        }
+        self.stir.notify_waiters();
+        self.wake.notify_one();
+    }
+
+    /// Something came to a lane, or left it.
+    pub(super) fn touched(&self, lane: Lane) {
+        if let Some(state) = self.inner().lanes.get_mut(&lane) {
+            state.empty = false;
+        }
+        self.look(lane.campaign);
+    }
+
+    pub(super) fn take_to_publish(&self) -> BTreeSet<CampaignId> {
+        std::mem::take(&mut self.inner().to_publish)
+    }
+
+    pub(super) fn take_to_direct(&self) -> BTreeSet<CampaignId> {
+        std::mem::take(&mut self.inner().to_direct)
+    }
+
+    /// Opens a campaign's lanes, or closes them.
+    pub(super) fn set_lanes(&self, campaign: CampaignId, organisation: u64, channels: &[Channel], open: bool) {
+        let mut inner = self.inner();
+        for &channel in channels {
+            let lane = Lane { campaign, channel };
+            if open {
+                inner.lanes.entry(lane).or_insert_with(|| LaneState { organisation, ..LaneState::default() });
+            } else {
+                inner.lanes.remove(&lane);
+            }
+        }
+        if !open {
+            inner.kits.remove(&campaign);
+        }
+        drop(inner);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn lanes(&self) -> Vec<(Lane, LaneState)> {
+        self.inner().lanes.iter().map(|(lane, state)| (*lane, state.clone())).collect()
+    }
+
+    pub(super) fn lane(&self, lane: Lane, change: impl FnOnce(&mut LaneState)) {
+        if let Some(state) = self.inner().lanes.get_mut(&lane) {
+            change(state);
+        }
+    }
+
+    /// What keeps a campaign from moving, in a line; empty when nothing does.
+    pub(super) fn why(&self, campaign: CampaignId) -> String {
+        let inner = self.inner();
+        let held = inner.lanes.iter().filter(|(lane, _)| lane.campaign == campaign);
+        let lines: Vec<String> = held
+            .filter_map(|(lane, state)| state.hold.map(|hold| format!("{}: {}", lane.channel, hold.why.as_str())))
+            .collect();
+        lines.join("; ")
+    }
+
+    /// Everything that the letters of a campaign share, made once.
+    pub(super) fn kit(&self, campaign: CampaignId) -> Result<Arc<Kit>, CampaignError> {
+        if let Some(kit) = self.inner().kits.get(&campaign) {
+            return Ok(Arc::clone(kit));
+        }
+        let kit = Arc::new(self.campaigns.kit(campaign)?);
+        self.inner().kits.insert(campaign, Arc::clone(&kit));
+        Ok(kit)
+    }
+
+    /// The accounts of a channel as the router sees them, best rank first.
+    pub(super) fn candidates(&self, channel: Channel) -> Vec<Candidate> {
+        let of_channel = self.accounts.iter().enumerate().filter(|(_, account)| account.channel() == channel);
+        of_channel.map(|(n, account)| account.candidate(n)).collect()
+    }
+
+    /// Tells of a breaker that turned, and lets the planner see whether that changes anything.
+    pub(super) fn turned(&self, account: &Account, turn: &Turn) {
+        use usher_common::model::BreakerState;
+        let name = account.provider.name();
+        let level = if turn.to == BreakerState::Closed { Level::Info } else { Level::Error };
+        let text = match turn.to {
+            BreakerState::Closed => format!("breaker closed: it answers again (was {})", turn.from),
+            BreakerState::Open => format!("breaker opened: {}; {}", turn.why, self.standby(account)),
+            _ => format!("breaker {}: one try at a time", turn.to),
+        };
+        self.board.tell(self.clock.now(), level, format!("provider {name}"), text);
+        self.metrics.breaker(name, turn.to != BreakerState::Closed);
+        self.wake.notify_one();
+    }
+
+    fn standby(&self, broken: &Account) -> String {
+        let next = self
+            .accounts
+            .iter()
+            .find(|a| a.channel() == broken.channel() && a.provider.name() != broken.provider.name() && !a.is_open());
+        match next {
+            Some(account) => format!("{} goes by {} now", broken.channel(), account.provider.name()),
+            None => format!("no standby: {} waits", broken.channel()),
+        }
+    }
+
+    pub(super) fn count_attempts(&self, accepted: u32, failed: u32, latency: Duration) {
+        let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
+        total.record(self.clock.mono(), accepted, failed, latency);
+    }
+
+    /// Figures of all providers together.
+    pub fn totals(&self) -> Totals {
+        let figures = self.total.lock().unwrap_or_else(PoisonError::into_inner).figures(self.clock.mono());
+        Totals {
+            rate: figures.rate,
+            error_rate_percent: figures.error_rate_percent,
+            p95_ms: figures.p95_ms,
+            history: figures.history,
+        }
+    }
+
+    /// Providers as consoles show them.
+    pub fn provider_rows(&self) -> Vec<ProviderRow> {
+        self.accounts.iter().map(|account| account.row()).collect()
+    }
+}

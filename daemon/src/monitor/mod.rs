@@ -1,0 +1,10 @@
+//! What the daemon knows of its own work: the live board that consoles follow, figures over the last minutes, and
+//! metrics for those who scrape.
+
+mod board;
+mod metrics;
+mod window;
+
+pub use board::Board;
+pub use metrics::{Metrics, OutcomeLabels};
+pub use window::{Figures, Window};

@@ -1,0 +1,532 @@
+//! Messages: how they come to be, and the protocol of intent and outcome around every attempt.
+
+use std::ops::Bound;
+
+use usher_common::model::{CampaignId, Channel, GuestId, MessageId, MessageState, OutcomeClass, Timestamp};
+
+use super::claims::{Claim, Lane};
+use super::engine::{Change, Precondition};
+use super::records::{AttemptRecord, AuditEntry, CampaignRecord, IntentRecord, MAX_ATTEMPTS, MessageRecord};
+use super::{By, CampaignRow, Error, Sequence, Store, campaigns, counts, put, space};
+use usher_common::model::CampaignState;
+
+/// The tag of an intent whose request is under way.
+const UNDER_WAY: u8 = 1;
+/// The tag of an intent whose outcome is in doubt: kept until it is settled.
+const IN_DOUBT: u8 = 2;
+
+/// A message that does not exist yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewMessage {
+    /// Whom it is for.
+    pub guest: GuestId,
+    /// How it will travel.
+    pub channel: Channel,
+}
+
+/// The next part of a campaign's audience, turned into messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expansion {
+    /// The last guest that was looked at.
+    pub cursor: Option<GuestId>,
+    /// Guests of the audience in this part.
+    pub guests: u64,
+    /// Those of them without a usable address.
+    pub unreachable: u64,
+    /// Whether this was the last part.
+    pub last: bool,
+    /// The messages, at most 1,000.
+    pub messages: Vec<NewMessage>,
+}
+
+/// A message as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// Its campaign.
+    pub campaign: CampaignId,
+    /// The record.
+    pub record: MessageRecord,
+    /// The attempt under way or in doubt.
+    pub intent: Option<IntentRecord>,
+}
+
+impl StoredMessage {
+    /// Where it stands, an attempt under way included.
+    pub fn state(&self) -> MessageState {
+        if self.intent.is_some() && self.record.state == MessageState::Queued {
+            MessageState::Sending
+        } else {
+            self.record.state
+        }
+    }
+}
+
+/// An attempt that is about to be made.
+#[derive(Debug, Clone)]
+pub struct IntentWrite<'a> {
+    /// The claim that it uses up.
+    pub claim: &'a Claim,
+    /// The intent.
+    pub intent: IntentRecord,
+}
+
+/// An intent that was found at start, or waits in doubt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenIntent {
+    /// The message.
+    pub message: StoredMessage,
+    /// The intent.
+    pub intent: IntentRecord,
+    /// Whether it is known to be in doubt already.
+    pub in_doubt: bool,
+}
+
+/// What becomes of a message after an attempt, or without one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// A provider took it.
+    Accepted,
+    /// It will not arrive.
+    Failed {
+        /// In a few words, never personal.
+        why: String,
+    },
+    /// It may not be sent.
+    Suppressed {
+        /// In a few words, never personal.
+        why: String,
+    },
+    /// Its time ran out.
+    Expired,
+    /// It waits for its turn again.
+    Queue,
+    /// It waits for a time.
+    Retry {
+        /// When.
+        at: Timestamp,
+        /// In a few words, never personal.
+        why: String,
+    },
+    /// Its outcome is in doubt.
+    Unknown {
+        /// In a few words, never personal.
+        why: String,
+    },
+}
+
+impl Next {
+    fn state(&self) -> MessageState {
+        match self {
+            Self::Accepted => MessageState::Accepted,
+            Self::Failed { .. } => MessageState::Failed,
+            Self::Suppressed { .. } => MessageState::Suppressed,
+            Self::Expired => MessageState::Expired,
+            Self::Queue | Self::Retry { .. } => MessageState::Queued,
+            Self::Unknown { .. } => MessageState::Unknown,
+        }
+    }
+
+    fn why(&self) -> &str {
+        match self {
+            Self::Failed { why } | Self::Suppressed { why } | Self::Retry { why, .. } | Self::Unknown { why } => why,
+            Self::Expired => "its time ran out",
+            Self::Accepted | Self::Queue => "",
+        }
+    }
+}
+
+/// What came of an attempt.
+#[derive(Debug, Clone)]
+pub struct OutcomeWrite {
+    /// Where the message waited.
+    pub lane: Lane,
+    /// The message.
+    pub message: MessageId,
+    /// Its record from before.
+    pub record: MessageRecord,
+    /// The attempt.
+    pub attempt: AttemptRecord,
+    /// What follows.
+    pub next: Next,
+}
+
+impl Store {
+    /// Turns a part of a campaign's audience into messages. [`Error::Changed`] when the campaign was paused meanwhile.
+    pub async fn expand(
+        &self,
+        by: &By,
+        campaign: &CampaignRow,
+        part: &Expansion,
+        now: Timestamp,
+    ) -> Result<CampaignRow, Error> {
+        let first = if part.messages.is_empty() {
+            0
+        } else {
+            self.reserve(Sequence::Message, part.messages.len() as u64, by).await?
+        };
+        let record = CampaignRecord {
+            cursor: part.cursor.or(campaign.record.cursor),
+            guests: campaign.record.guests + part.guests,
+            unreachable: campaign.record.unreachable + part.unreachable,
+            messages: campaign.record.messages + part.messages.len() as u64,
+            expanded: part.last,
+            ..campaign.record.clone()
+        };
+        let mut changes = vec![campaigns::put_record(campaign.id, &record)];
+        for (n, new) in part.messages.iter().enumerate() {
+            let id = MessageId(first + n as u64);
+            let message = MessageRecord {
+                state: MessageState::Queued,
+                guest: new.guest,
+                list: record.list,
+                channel: new.channel,
+                changed: now,
+                retry_at: None,
+                why: String::new(),
+                attempts: Vec::new(),
+            };
+            changes.push(put_message(campaign.id, id, &message));
+            changes.push(enqueue(campaign.id, new.channel, id));
+        }
+        for channel in Channel::ALL {
+            let n = part.messages.iter().filter(|m| m.channel == channel).count();
+            if n > 0 {
+                changes.push(counts::state(campaign.id, channel, MessageState::Queued, n as i64));
+            }
+        }
+        let key = space::id(campaign.id.0);
+        let expect = vec![Precondition::Version { space: space::CAMPAIGN, key, version: campaign.version }];
+        match self.commit(by, Vec::new(), expect, changes).await {
+            Ok(done) => Ok(CampaignRow { id: campaign.id, version: done.lsn, record }),
+            Err(super::CommitError::Conflict { .. }) => {
+                Err(Error::Changed { what: "campaign", name: campaign.id.to_string() })
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Makes the intents of one request durable, all or none.
+    ///
+    /// [`Error::Changed`] when the campaign does not run any more, or a claim was lost; then nothing may be sent.
+    pub async fn record_intents(&self, by: &By, intents: &[IntentWrite<'_>]) -> Result<(), Error> {
+        let Some(first) = intents.first() else { return Ok(()) };
+        let campaign = first.claim.lane.campaign;
+        let mut expect = vec![campaigns::in_state(campaign, &[CampaignState::Running])];
+        let mut changes = Vec::with_capacity(intents.len() * 2 + 2);
+        for write in intents {
+            let claim = write.claim;
+            expect.push(Precondition::Fence { resource: claim.id.message.0, token: claim.id.fence });
+            let (space, key) = waiting_place(claim);
+            expect.push(Precondition::StateIn { space, key: key.clone(), states: 1 });
+            changes.push(Change::Delete { space, key });
+            changes.push(put(
+                space::INTENT,
+                space::message(claim.lane.campaign, claim.id.message),
+                UNDER_WAY,
+                &write.intent,
+            ));
+        }
+        let (channel, n) = (first.claim.lane.channel, intents.len() as i64);
+        changes.push(counts::state(campaign, channel, MessageState::Queued, -n));
+        changes.push(counts::state(campaign, channel, MessageState::Sending, n));
+        let audit = AuditEntry::Intent {
+            provider: first.intent.provider.clone(),
+            messages: intents.iter().map(|w| (w.claim.id.message.0, w.intent.body_hash)).collect(),
+        };
+        match self.commit(by, vec![audit], expect, changes).await {
+            Ok(_) => {
+                for write in intents {
+                    self.used(write.claim.id);
+                }
+                Ok(())
+            }
+            Err(super::CommitError::Conflict { .. }) => {
+                Err(Error::Changed { what: "campaign", name: campaign.to_string() })
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Records what came of attempts whose intents are durable, at most 500 at once.
+    pub async fn record_outcomes(&self, by: &By, outcomes: &[OutcomeWrite], day: i64) -> Result<(), Error> {
+        let mut expect = Vec::with_capacity(outcomes.len());
+        let mut changes = Vec::with_capacity(outcomes.len() * 3);
+        let mut tally = Tally::default();
+        let mut audit: Vec<AuditEntry> = Vec::new();
+        for outcome in outcomes {
+            let (lane, id) = (outcome.lane, outcome.message);
+            let key = space::message(lane.campaign, id);
+            let states = 1 << UNDER_WAY | 1 << IN_DOUBT;
+            expect.push(Precondition::StateIn { space: space::INTENT, key: key.clone(), states });
+            let from = match outcome.record.state {
+                MessageState::Queued => MessageState::Sending,
+                other => other,
+            };
+            let mut record = outcome.record.clone();
+            record.attempts.retain(|a| a.no != outcome.attempt.no);
+            record.attempts.push(outcome.attempt.clone());
+            if record.attempts.len() > MAX_ATTEMPTS {
+                record.attempts.remove(0);
+            }
+            let at = Timestamp(outcome.attempt.started.0 + i64::from(outcome.attempt.latency_ms));
+            move_on(&mut record, &outcome.next, at);
+            changes.push(put_message(lane.campaign, id, &record));
+            changes.extend(waiting(lane, id, &outcome.next));
+            tally.moved(lane, from, &outcome.next);
+            if outcome.next == Next::Accepted {
+                tally.accepted(lane, &outcome.attempt.provider);
+            }
+            match outcome.next {
+                Next::Unknown { .. } => {
+                    if let Some(row) = self.engine.get(space::INTENT, &key)? {
+                        let value = row.value.to_vec();
+                        changes.push(Change::Put { space: space::INTENT, key, state: IN_DOUBT, value });
+                    }
+                }
+                _ => changes.push(Change::Delete { space: space::INTENT, key }),
+            }
+            tell(&mut audit, &outcome.attempt, id);
+        }
+        tally.write(day, &mut changes);
+        match self.commit(by, audit, expect, changes).await {
+            Ok(_) => {
+                for outcome in outcomes {
+                    if matches!(outcome.next, Next::Queue) {
+                        self.rewind(outcome.lane, outcome.message);
+                    }
+                }
+                Ok(())
+            }
+            Err(super::CommitError::Conflict { .. }) => {
+                Err(Error::Changed { what: "an attempt of campaign", name: outcomes[0].lane.campaign.to_string() })
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Records claimed messages that will not be attempted now: refused by the gate, expired, or put off.
+    pub async fn record_refusals(
+        &self,
+        by: &By,
+        refusals: &[(Claim, Next)],
+        audit: Vec<AuditEntry>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let mut expect = Vec::with_capacity(refusals.len() * 2);
+        let mut changes = Vec::with_capacity(refusals.len() * 3);
+        let mut tally = Tally::default();
+        for (claim, next) in refusals {
+            expect.push(Precondition::Fence { resource: claim.id.message.0, token: claim.id.fence });
+            let (space, key) = waiting_place(claim);
+            expect.push(Precondition::StateIn { space, key: key.clone(), states: 1 });
+            changes.push(Change::Delete { space, key });
+            let mut record = claim.record.clone();
+            move_on(&mut record, next, now);
+            changes.push(put_message(claim.lane.campaign, claim.id.message, &record));
+            changes.extend(waiting(claim.lane, claim.id.message, next));
+            tally.moved(claim.lane, MessageState::Queued, next);
+        }
+        tally.write(0, &mut changes);
+        match self.commit(by, audit, expect, changes).await {
+            Ok(_) => {
+                for (claim, _) in refusals {
+                    self.used(claim.id);
+                }
+                Ok(())
+            }
+            Err(super::CommitError::Conflict { .. }) => {
+                Err(Error::Changed { what: "messages of campaign", name: refusals[0].0.lane.campaign.to_string() })
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Every intent that is open: after a start, those whose requests were under way when the daemon ended.
+    pub fn open_intents(&self) -> Result<Vec<OpenIntent>, Error> {
+        let mut open = Vec::new();
+        for row in self.engine.scan_prefix(space::INTENT, &[]) {
+            let (key, row) = row?;
+            let (Some(id), Some(campaign)) = (space::last_id(&key), space::last_id(key.get(..8).unwrap_or_default()))
+            else {
+                continue;
+            };
+            let intent: IntentRecord = super::decode(&row.value, "an intent")?;
+            if let Some(message) = self.message(CampaignId(campaign), MessageId(id))? {
+                open.push(OpenIntent { message, intent, in_doubt: row.state == IN_DOUBT });
+            }
+        }
+        Ok(open)
+    }
+
+    /// A message.
+    pub fn message(&self, campaign: CampaignId, id: MessageId) -> Result<Option<StoredMessage>, Error> {
+        let key = space::message(campaign, id);
+        let Some((record, _)) = self.read::<MessageRecord>(space::MESSAGE, &key, "a message")? else { return Ok(None) };
+        let intent = self.read::<IntentRecord>(space::INTENT, &key, "an intent")?.map(|(intent, _)| intent);
+        Ok(Some(StoredMessage { id, campaign, record, intent }))
+    }
+
+    /// Messages of a campaign in order of id, from behind `after` on; at most `limit` that are in `state`.
+    pub fn messages(
+        &self,
+        campaign: CampaignId,
+        state: Option<MessageState>,
+        after: Option<MessageId>,
+        limit: usize,
+    ) -> Result<Vec<StoredMessage>, Error> {
+        let from = space::message(campaign, MessageId(after.map_or(0, |id| id.0.saturating_add(1))));
+        let to = space::message(campaign, MessageId(u64::MAX));
+        let mut messages = Vec::new();
+        for row in self.engine.scan(space::MESSAGE, Bound::Included(&from), Bound::Included(&to)) {
+            if messages.len() == limit {
+                break;
+            }
+            let (key, row) = row?;
+            let id = MessageId(space::last_id(&key).unwrap_or_default());
+            let intent = self.read::<IntentRecord>(space::INTENT, &key, "an intent")?.map(|(intent, _)| intent);
+            let record = super::decode(&row.value, "a message")?;
+            let message = StoredMessage { id, campaign, record, intent };
+            if state.is_none_or(|wanted| message.state() == wanted) {
+                messages.push(message);
+            }
+        }
+        Ok(messages)
+    }
+
+    /// Cancels at most `limit` messages of a cancelled campaign that still wait; 0 when none is left.
+    pub async fn cancel_waiting(
+        &self,
+        by: &By,
+        campaign: CampaignId,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<usize, Error> {
+        let mut changes = Vec::new();
+        let mut ids = Vec::new();
+        let mut channels: std::collections::BTreeMap<Channel, i64> = std::collections::BTreeMap::new();
+        for waiting in [space::QUEUE, space::RETRY] {
+            for row in self.engine.scan_prefix(waiting, &space::id(campaign.0)) {
+                if ids.len() == limit {
+                    break;
+                }
+                let (key, _) = row?;
+                let id = MessageId(space::last_id(&key).unwrap_or_default());
+                changes.push(Change::Delete { space: waiting, key });
+                if let Some(message) = self.message(campaign, id)? {
+                    let mut record = message.record;
+                    *channels.entry(record.channel).or_default() += 1;
+                    record.state = MessageState::Cancelled;
+                    record.changed = now;
+                    record.retry_at = None;
+                    changes.push(put_message(campaign, id, &record));
+                    ids.push(id);
+                }
+            }
+        }
+        for (channel, n) in channels {
+            changes.push(counts::state(campaign, channel, MessageState::Queued, -n));
+            changes.push(counts::state(campaign, channel, MessageState::Cancelled, n));
+        }
+        if changes.is_empty() {
+            return Ok(0);
+        }
+        // While the campaign is cancelled no intent can be recorded, so what waits here waits for ever.
+        let expect = vec![campaigns::in_state(campaign, &[CampaignState::Cancelled])];
+        self.commit(by, Vec::new(), expect, changes).await?;
+        Ok(ids.len())
+    }
+}
+
+/// Where a claimed message waits.
+fn waiting_place(claim: &Claim) -> (super::engine::Space, Vec<u8>) {
+    let (lane, id) = (claim.lane, claim.id.message);
+    match claim.due {
+        Some(due) => (space::RETRY, space::retry(lane.campaign, lane.channel, due, id)),
+        None => (space::QUEUE, space::queue(lane.campaign, lane.channel, id)),
+    }
+}
+
+fn put_message(campaign: CampaignId, id: MessageId, record: &MessageRecord) -> Change {
+    put(space::MESSAGE, space::message(campaign, id), space::state_byte(record.state), record)
+}
+
+fn enqueue(campaign: CampaignId, channel: Channel, id: MessageId) -> Change {
+    Change::Put { space: space::QUEUE, key: space::queue(campaign, channel, id), state: 0, value: Vec::new() }
+}
+
+/// The row by which a message waits again, where it does.
+fn waiting(lane: Lane, id: MessageId, next: &Next) -> Option<Change> {
+    match next {
+        Next::Queue => Some(enqueue(lane.campaign, lane.channel, id)),
+        Next::Retry { at, .. } => Some(Change::Put {
+            space: space::RETRY,
+            key: space::retry(lane.campaign, lane.channel, *at, id),
+            state: 0,
+            value: Vec::new(),
+        }),
+        _ => None,
+    }
+}
+
+fn move_on(record: &mut MessageRecord, next: &Next, at: Timestamp) {
+    record.state = next.state();
+    record.changed = at;
+    next.why().clone_into(&mut record.why);
+    record.retry_at = if let Next::Retry { at, .. } = next { Some(*at) } else { None };
+}
+
+fn tell(audit: &mut Vec<AuditEntry>, attempt: &AttemptRecord, id: MessageId) {
+    let told: (u64, u32, OutcomeClass) = (id.0, attempt.no.0, attempt.class);
+    for entry in audit.iter_mut() {
+        if let AuditEntry::Outcome { provider, outcomes } = entry
+            && *provider == attempt.provider
+        {
+            outcomes.push(told);
+            return;
+        }
+    }
+    audit.push(AuditEntry::Outcome { provider: attempt.provider.clone(), outcomes: vec![told] });
+}
+
+/// Counters of one commit, added up so that each is changed once.
+#[derive(Default)]
+struct Tally {
+    states: std::collections::BTreeMap<(Lane, MessageState), i64>,
+    providers: std::collections::BTreeMap<(Lane, String), i64>,
+    reasons: std::collections::BTreeMap<(CampaignId, String), i64>,
+    accepted: i64,
+}
+
+impl Tally {
+    fn moved(&mut self, lane: Lane, from: MessageState, next: &Next) {
+        *self.states.entry((lane, from)).or_default() -= 1;
+        *self.states.entry((lane, next.state())).or_default() += 1;
+        if matches!(next, Next::Failed { .. } | Next::Suppressed { .. } | Next::Expired) {
+            *self.reasons.entry((lane.campaign, next.why().to_owned())).or_default() += 1;
+        }
+    }
+
+    fn accepted(&mut self, lane: Lane, provider: &str) {
+        *self.providers.entry((lane, provider.to_owned())).or_default() += 1;
+        self.accepted += 1;
+    }
+
+    fn write(self, day: i64, changes: &mut Vec<Change>) {
+        for ((lane, state), n) in self.states {
+            if n != 0 {
+                changes.push(counts::state(lane.campaign, lane.channel, state, n));
+            }
+        }
+        for ((lane, provider), n) in self.providers {
+            changes.push(counts::provider(lane.campaign, lane.channel, &provider, n));
+        }
+        for ((campaign, reason), n) in self.reasons {
+            changes.push(counts::reason(campaign, &reason, n));
+        }
+        if self.accepted > 0 {
+            changes.push(counts::accepted_on(day, self.accepted));
+        }
+    }
+}
