@@ -14,7 +14,8 @@ use zstd::zstd_safe::CParameter;
 use super::error::VaultError;
 use crate::codec::VALUE_LIMIT;
 
-/// The dictionary's largest size, in bytes.
+/// The size of a dictionary that is trained anew, in bytes.
+#[cfg(test)]
 pub(super) const MAX_DICTIONARY: usize = 16 * 1024;
 const LEVEL: i32 = 3;
 
