@@ -2,6 +2,7 @@
 //! Promises: refuses what the real one refuses, with its code; a message that was accepted is found by its number and day even
 //! when its answer never left.
 
+mod message;
 mod refusal;
 mod segments;
 mod submission;
@@ -20,6 +21,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use jiff::Timestamp;
 use jiff::civil::Date;
+use message::Message;
 use refusal::Refusal;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -28,7 +30,6 @@ use std::time::Instant;
 use submission::Submission;
 
 const ROOT: &str = "/2010-04-01/Accounts/";
-const RFC_2822: &str = "%a, %d %b %Y %H:%M:%S +0000";
 /// Messages of one number that a look-up walks at most; a test's number has a handful.
 const LOOKED_AT: usize = 10_000;
 
@@ -108,8 +109,8 @@ impl Twilio {
         };
         let sequence = self.record().append(&[arrival], body, now);
         let sid = written_id(Provider::Twilio, self.record().raw_id(sequence));
-        let shown = render(&account.sid, &sid, &submission.to, Some(&submission), wall, None);
-        Ok(Answer::json(StatusCode::CREATED, shown.to_string().into_bytes()))
+        let message = Message { account: &account.sid, sid: &sid, to: &submission.to, created: wall, looked_up: false };
+        Ok(Answer::json(StatusCode::CREATED, message.written(Some(&submission))))
     }
 
     fn list(&self, account: &TwilioAccount, query: &str) -> Result<Answer, Refusal> {
@@ -141,7 +142,9 @@ impl Twilio {
         let body = self.record().body(entry.sequence);
         let submission = body.as_ref().map(|body| Submission::read(body));
         let created = self.wall(entry);
-        render(&account.sid, &entry.provider_id, &entry.recipient, submission.as_ref(), created, Some(created))
+        let (sid, to) = (&entry.provider_id, &entry.recipient);
+        let message = Message { account: &account.sid, sid, to, created, looked_up: true };
+        serde_json::from_slice(&message.written(submission.as_ref())).expect("what was just written is JSON")
     }
 
     fn wall(&self, entry: &Accepted) -> Timestamp {
@@ -202,41 +205,6 @@ fn show_account(account: &TwilioAccount) -> Value {
         "type": "Full", "auth_token": account.token, "date_created": born, "date_updated": born,
         "uri": format!("{uri}.json"),
         "subresource_uris": { "messages": format!("{uri}/Messages.json"), "balance": format!("{uri}/Balance.json") },
-    })
-}
-
-/// The message resource; `sent` is absent in the answer to a send, and text and sender once the body is no longer kept.
-fn render(
-    account: &str,
-    sid: &str,
-    to: &str,
-    submission: Option<&Submission<'_>>,
-    created: Timestamp,
-    sent: Option<Timestamp>,
-) -> Value {
-    let date = |at: Timestamp| at.strftime(RFC_2822).to_string();
-    let service = submission.and_then(|s| s.service.as_deref());
-    let scheduled = submission.is_some_and(|s| s.send_at.is_some());
-    let sent = sent.filter(|_| !scheduled);
-    let status = match (scheduled, sent, service) {
-        (true, ..) => "scheduled",
-        (_, Some(_), _) => "sent",
-        (_, None, Some(_)) => "accepted",
-        (_, None, None) => "queued",
-    };
-    // With a service, no sender is chosen yet, so nothing is counted yet.
-    let undecided = service.is_some() && sent.is_none();
-    let segments =
-        submission.map(|s| if undecided { 0 } else { segments::count(s.body.as_deref().unwrap_or_default()) });
-    let uri = format!("{ROOT}{account}/Messages/{sid}");
-    json!({
-        "account_sid": account, "api_version": "2010-04-01", "body": submission.map(|s| s.body.as_deref().unwrap_or_default()),
-        "date_created": date(created), "date_sent": sent.map(date), "date_updated": date(sent.unwrap_or(created)),
-        "direction": "outbound-api", "error_code": null, "error_message": null,
-        "from": submission.and_then(|s| s.from.as_deref()), "messaging_service_sid": service,
-        "num_media": submission.map_or(0, |s| s.media).to_string(), "num_segments": segments.map(|n| n.to_string()),
-        "price": null, "price_unit": "USD", "sid": sid, "status": status,
-        "subresource_uris": { "media": format!("{uri}/Media.json") }, "to": to, "uri": format!("{uri}.json"),
     })
 }
 

@@ -1,6 +1,8 @@
 //! The simulator as a client sees it: over its sockets, with plain clients.
 //! Promises: each test has a simulator of its own, on free ports, and stops it.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 mod faults;
 mod program;
 mod resend;

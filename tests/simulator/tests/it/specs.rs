@@ -3,6 +3,7 @@
 
 use crate::support::{SID, answer, callback, client, email, get_twilio, post_batch, post_email, post_sms, sms, start};
 use serde_json::{Value, json};
+use std::io::Write;
 use std::path::Path;
 
 /// The specification, if its folder stands beside the workspace.
@@ -15,7 +16,9 @@ fn spec(name: &str) -> Option<Value> {
         .take(2)
         .find_map(|above| std::fs::read_to_string(above.join("shared/facts/providers/specs").join(name)).ok());
     if found.is_none() {
-        eprintln!("SKIPPED: {name} is not at hand, so nothing was checked against it");
+        // Straight to standard error: what the test harness captures of a passing test, nobody sees.
+        let line = format!("SKIPPED: {name} is not at hand, so nothing was checked against it\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
     }
     found.map(|text| serde_json::from_str(&text).unwrap())
 }

@@ -50,7 +50,7 @@ pub(crate) fn callback(message: &str) -> String {
 /// `POST …/Messages.json` with good credentials.
 pub(crate) fn post_sms(client: &Client, simulator: &Simulator, form: &[(&str, &str)]) -> RequestBuilder {
     let url = format!("{}/2010-04-01/Accounts/{SID}/Messages.json", simulator.twilio_url());
-    let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+    let encode = |text: &str| text.bytes().map(|byte| ["%", &hex::encode([byte])].concat()).collect::<String>();
     let body: Vec<String> = form.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     let request = client.post(url).basic_auth(SID, Some("simulator"));
     request.header("content-type", "application/x-www-form-urlencoded").body(body.join("&"))

@@ -207,8 +207,8 @@ async fn credentials_account_path_and_method_are_judged() {
 async fn a_message_whose_answer_was_lost_is_found_by_number_and_day() {
     let simulator = start().await;
     let client = client();
-    let lost = FaultKind::Reset { when: When::AfterAccept };
-    simulator.fault(Provider::Twilio, lost).await.unwrap();
+    let unanswered = FaultKind::Reset { when: When::AfterAccept };
+    simulator.fault(Provider::Twilio, unanswered).await.unwrap();
     let hook = callback("m");
     assert!(post_sms(&client, &simulator, &sms("+447911123456", &hook)).send().await.is_err());
     simulator.clear(Provider::Twilio).await.unwrap();
