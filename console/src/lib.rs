@@ -5,11 +5,15 @@
 //! every question as a subcommand.
 
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod figures;
 pub mod keys;
+pub mod plain;
 pub mod session;
+pub mod term;
 pub mod text;
 pub mod theme;
+pub mod tui;
 pub mod views;
 pub mod widgets;

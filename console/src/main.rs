@@ -1,1 +1,7 @@
-fn main() {}
+//! Entry point of `usher`; all that it does is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    usher::cli::main()
+}

@@ -58,7 +58,8 @@ pub const COMMANDS: [(&str, &str, &str); 20] = [
 pub fn parse(line: &str) -> Result<Command, String> {
     let (word, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
     let rest = rest.trim();
-    let need = |what: &str| if rest.is_empty() { Err(format!("{word} which? :{word} {what}")) } else { Ok(rest.to_owned()) };
+    let need =
+        |what: &str| if rest.is_empty() { Err(format!("{word} which? :{word} {what}")) } else { Ok(rest.to_owned()) };
     if let Some(act) = CampaignAct::ALL.into_iter().find(|act| act.word() == word) {
         return Ok(Command::Act(act, rest.to_owned()));
     }
@@ -101,7 +102,12 @@ pub fn complete(model: &Model, line: &str) -> Vec<String> {
         _ => Vec::new(),
     };
     let rest = rest.to_lowercase();
-    candidates.into_iter().filter(|c| c.to_lowercase().starts_with(&rest)).take(8).map(|c| format!("{word} {c}")).collect()
+    candidates
+        .into_iter()
+        .filter(|c| c.to_lowercase().starts_with(&rest))
+        .take(8)
+        .map(|c| format!("{word} {c}"))
+        .collect()
 }
 
 #[cfg(test)]

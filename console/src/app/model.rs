@@ -422,7 +422,8 @@ impl Model {
     fn message_order(&self) -> Vec<MessageId> {
         let rows = self.shown().messages.iter().flatten();
         rows.filter(|r| {
-            self.messages.passes(&format!("{} {} {} {} {} {}", r.id, r.guest_name, r.channel, r.state, r.provider, r.why))
+            self.messages
+                .passes(&format!("{} {} {} {} {} {}", r.id, r.guest_name, r.channel, r.state, r.provider, r.why))
         })
         .map(|r| r.id)
         .collect()

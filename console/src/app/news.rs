@@ -111,10 +111,9 @@ fn answer(model: &mut Model, tag: u64, result: Result<Reply, CallError>, effects
             let told = match result {
                 Ok(Reply::Preview(lines)) => Effects::Told(lines),
                 // A daemon may have nothing to say beyond one line.
-                Ok(Reply::Done(line)) => Effects::Told(vec![EffectLine {
-                    what: "the campaign".to_owned(),
-                    effect: line,
-                }]),
+                Ok(Reply::Done(line)) => {
+                    Effects::Told(vec![EffectLine { what: "the campaign".to_owned(), effect: line }])
+                }
                 Ok(_) => Effects::Refused("the daemon answered something else".to_owned()),
                 Err(e) => Effects::Refused(e.to_string()),
             };
@@ -138,7 +137,13 @@ fn answer(model: &mut Model, tag: u64, result: Result<Reply, CallError>, effects
     }
 }
 
-pub(super) fn ask(model: &mut Model, effects: &mut Vec<Effect>, pending: Pending, request: Request, act: Option<ActDraft>) -> u64 {
+pub(super) fn ask(
+    model: &mut Model,
+    effects: &mut Vec<Effect>,
+    pending: Pending,
+    request: Request,
+    act: Option<ActDraft>,
+) -> u64 {
     let tag = model.next_tag;
     model.next_tag += 1;
     model.pending.insert(tag, pending);

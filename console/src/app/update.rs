@@ -446,7 +446,8 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
             None => model.say(Tone::Warning, format!("no campaign `{name}`: screen 3 lists them")),
         },
         Command::Act(act, name) => {
-            let id = if name.is_empty() { model.campaign_at_hand().map(|row| row.id) } else { find_campaign(model, &name) };
+            let id =
+                if name.is_empty() { model.campaign_at_hand().map(|row| row.id) } else { find_campaign(model, &name) };
             match id {
                 Some(id) => open_dialog(model, act, id, effects),
                 None => model.say(Tone::Warning, format!("{} which campaign? :{} NAME", act.word(), act.word())),

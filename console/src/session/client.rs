@@ -15,8 +15,8 @@ use std::time::Duration;
 use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot};
 use usher_common::protocol::{
-    Act, Answer, CLIENT_FRAME_CAP, ClientFrame, Codec, Have, LogEvent, Reply, Request, Row, ServerFrame, Topic, Welcome,
-    encode,
+    Act, Answer, CLIENT_FRAME_CAP, ClientFrame, Codec, Have, LogEvent, Reply, Request, Row, ServerFrame, Topic,
+    Welcome, encode,
 };
 
 use super::ledger::{Ledger, Verdict};

@@ -62,7 +62,9 @@ pub enum SessionError {
         said: String,
     },
     /// The daemon does not let this caller in.
-    #[error("the daemon at {target} refused this caller ({status})\n  Check the token (--token-file) or your user's role.")]
+    #[error(
+        "the daemon at {target} refused this caller ({status})\n  Check the token (--token-file) or your user's role."
+    )]
     Denied {
         /// Where.
         target: String,
@@ -70,7 +72,9 @@ pub enum SessionError {
         status: u16,
     },
     /// It has no session to give now.
-    #[error("the daemon at {target} has no session to give now ({status})\n  It is starting, stopping or full: try again.")]
+    #[error(
+        "the daemon at {target} has no session to give now ({status})\n  It is starting, stopping or full: try again."
+    )]
     Busy {
         /// Where.
         target: String,

@@ -393,11 +393,7 @@ impl Task {
 }
 
 /// A command while the line is down.
-async fn offline(
-    ledger: &mut Ledger,
-    outbox: &mpsc::Sender<LinkEvent>,
-    command: LinkCommand,
-) -> Result<(), Gone> {
+async fn offline(ledger: &mut Ledger, outbox: &mpsc::Sender<LinkEvent>, command: LinkCommand) -> Result<(), Gone> {
     match command {
         LinkCommand::Follow(topic) => ledger.follow(topic),
         LinkCommand::Leave(topic) => ledger.leave(topic),

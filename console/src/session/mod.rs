@@ -18,6 +18,7 @@ pub use error::{CallError, SessionError};
 pub use link::{Link, LinkCommand, LinkEvent, LinkState, STALE_AFTER};
 pub use retry::Retry;
 pub use road::RELAY_MAGIC;
+pub(crate) use road::connect_socket;
 pub use target::{Target, TargetError};
 
 /// A fresh key for an act: 128 random bits in hexadecimal.

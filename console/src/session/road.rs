@@ -68,6 +68,11 @@ pub(super) async fn open(target: &Target, asking: Asking) -> Result<Box<dyn Road
     }
 }
 
+/// The socket of a Unix target, for the relay, which speaks no protocol.
+pub(crate) async fn connect_socket(path: &Path) -> Result<UnixStream, SessionError> {
+    unix(path).await
+}
+
 async fn unix(path: &Path) -> Result<UnixStream, SessionError> {
     let len = path.as_os_str().as_bytes().len();
     let path = path.to_owned();

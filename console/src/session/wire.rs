@@ -10,8 +10,8 @@ use tokio_tungstenite::tungstenite::error::{Error as WsError, ProtocolError};
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
 use usher_common::protocol::{
-    CLIENT_FRAME_CAP, ClientFrame, Codec, JSON_SUBPROTOCOL, SERVER_FRAME_CAP, SESSION_PATH, ServerFrame, TYPES, Welcome,
-    bincode_subprotocol, decode, encode,
+    CLIENT_FRAME_CAP, ClientFrame, Codec, JSON_SUBPROTOCOL, SERVER_FRAME_CAP, SESSION_PATH, ServerFrame, TYPES,
+    Welcome, bincode_subprotocol, decode, encode,
 };
 
 use super::road::{self, Asking, Road};
@@ -118,10 +118,9 @@ fn not_greeted(target: &Target, error: WsError) -> SessionError {
             status @ (429 | 503) => SessionError::Busy { target, status },
             status => SessionError::Incompatible { target, said: format!("it answered HTTP {status}") },
         },
-        WsError::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => SessionError::Incompatible {
-            target,
-            said: "it speaks neither this console's bincode nor JSON".to_owned(),
-        },
+        WsError::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => {
+            SessionError::Incompatible { target, said: "it speaks neither this console's bincode nor JSON".to_owned() }
+        }
         WsError::Io(source) => SessionError::Unreachable { target, source },
         WsError::ConnectionClosed | WsError::Protocol(ProtocolError::HandshakeIncomplete) => {
             SessionError::Lost("it closed during the handshake".to_owned())

@@ -30,8 +30,7 @@ pub enum ThemeName {
 
 impl ThemeName {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Default, Self::Dark, Self::Light, Self::HighContrast, Self::Sixteen, Self::Mono];
+    pub const ALL: [Self; 6] = [Self::Default, Self::Dark, Self::Light, Self::HighContrast, Self::Sixteen, Self::Mono];
 
     /// The word on the command line.
     pub fn as_str(self) -> &'static str {
@@ -380,7 +379,16 @@ mod tests {
     fn ascii_is_ascii() {
         let g = &ASCII;
         let singles = [
-            g.rule, g.focused_rule, g.path, g.pointer, g.ellipsis, g.full, g.empty, g.focus, g.ascending, g.descending,
+            g.rule,
+            g.focused_rule,
+            g.path,
+            g.pointer,
+            g.ellipsis,
+            g.full,
+            g.empty,
+            g.focus,
+            g.ascending,
+            g.descending,
             g.dot,
         ];
         assert!(singles.into_iter().chain(g.spark).all(|s| s.is_ascii() && s.len() == 1));

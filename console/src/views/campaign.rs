@@ -27,7 +27,8 @@ pub(super) fn draw(model: &Model, id: CampaignId, pen: &mut Pen<'_>, scroll: &mu
     let shown = model.shown();
     let which = model.state_filter.map_or_else(|| "all".to_owned(), |state| state.to_string());
     let loaded = shown.messages.iter().flatten().count() as u64;
-    let of = if loaded < shown.messages_total { format!("first {} of ", figures::count(loaded)) } else { String::new() };
+    let of =
+        if loaded < shown.messages_total { format!("first {} of ", figures::count(loaded)) } else { String::new() };
     pen.rule(y, &format!("messages: {which}, {of}{}", figures::count(shown.messages_total)), true);
     let order = model.messages.order();
     let table = Table {
@@ -37,7 +38,11 @@ pub(super) fn draw(model: &Model, id: CampaignId, pen: &mut Pen<'_>, scroll: &mu
         rows: order.len(),
         selected: (!order.is_empty()).then(|| model.messages.index()),
         focused: true,
-        empty: if shown.messages.is_none() { "asking for its messages" } else { "no messages here; f shows other states" },
+        empty: if shown.messages.is_none() {
+            "asking for its messages"
+        } else {
+            "no messages here; f shows other states"
+        },
     };
     let by_id: std::collections::HashMap<_, _> = shown.messages.iter().flatten().map(|row| (row.id, row)).collect();
     let now = model.daemon_now();
@@ -66,14 +71,24 @@ fn head(model: &Model, id: CampaignId, pen: &mut Pen<'_>) -> u16 {
     let badge = campaign_state(row.state, row.deleted.is_some()).aged(model.is_stale() && !row.state.is_ended());
     let (total, open) = (row.counts.total(), row.counts.open());
     let left = row.eta_seconds.filter(|_| !row.state.is_ended()).map(|s| format!(", {} left", figures::span(s)));
-    let used = pen.spans(1, 0, &[
-        Span::new(format!(" {} {} ", badge.glyph, badge.word), theme.badge(badge.tone)),
-        Span::new(format!("  {}  ", row.name), theme.strong),
-        Span::new(
-            format!("{} of {} done, {}/s{}", figures::count(total - open), figures::count(total), figures::rate(row.rate), left.unwrap_or_default()),
-            theme.text,
-        ),
-    ]);
+    let used = pen.spans(
+        1,
+        0,
+        &[
+            Span::new(format!(" {} {} ", badge.glyph, badge.word), theme.badge(badge.tone)),
+            Span::new(format!("  {}  ", row.name), theme.strong),
+            Span::new(
+                format!(
+                    "{} of {} done, {}/s{}",
+                    figures::count(total - open),
+                    figures::count(total),
+                    figures::rate(row.rate),
+                    left.unwrap_or_default()
+                ),
+                theme.text,
+            ),
+        ],
+    );
     if pen.width() > used + 24 {
         let at = pen.width() - 21;
         bar(pen, at, 0, 20, total - open, total);
@@ -96,10 +111,14 @@ fn head(model: &Model, id: CampaignId, pen: &mut Pen<'_>) -> u16 {
         }
     }
     if row.unreachable > 0 {
-        pen.spans(x, y, &[
-            Span::new(format!("{} ", figures::count(row.unreachable)), theme.strong),
-            Span::new("without an address", theme.muted),
-        ]);
+        pen.spans(
+            x,
+            y,
+            &[
+                Span::new(format!("{} ", figures::count(row.unreachable)), theme.strong),
+                Span::new("without an address", theme.muted),
+            ],
+        );
     }
     y + 2
 }
@@ -112,7 +131,8 @@ fn channels(model: &Model, detail: &CampaignDetail, pen: &mut Pen<'_>) -> u16 {
         Schedule::Now => "when sent".to_owned(),
         Schedule::At { at, zone } => format!("{} UTC, meant in {zone}", figures::date_time(*at)),
     };
-    let approved = if detail.approved_by.is_empty() { String::new() } else { format!("   approved by {}", detail.approved_by) };
+    let approved =
+        if detail.approved_by.is_empty() { String::new() } else { format!("   approved by {}", detail.approved_by) };
     let mut lines = vec![vec![
         Span::new("template ", theme.muted),
         Span::new(spec.template.clone(), theme.text),

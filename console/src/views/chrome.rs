@@ -49,10 +49,11 @@ pub(super) fn status(model: &Model, pen: &mut Pen<'_>) {
     let mut used = pen.spans(0, 0, &[Span::new(format!(" {} ", environment.to_uppercase()), style)]);
     for (i, part) in path(model).iter().enumerate() {
         let style = if i + 1 == path(model).len() { theme.accent } else { theme.text };
-        used += pen.spans(used, 0, &[
-            Span::new(format!(" {} ", pen.look.glyphs.path), theme.border),
-            Span::new(part.clone(), style),
-        ]);
+        used += pen.spans(
+            used,
+            0,
+            &[Span::new(format!(" {} ", pen.look.glyphs.path), theme.border), Span::new(part.clone(), style)],
+        );
         if used >= end {
             break;
         }
@@ -125,21 +126,21 @@ pub(super) fn notice(model: &Model, pen: &mut Pen<'_>) {
     let cursor = theme.text.patch(ratatui::style::Style::new().add_modifier(ratatui::style::Modifier::REVERSED));
     match &model.mode {
         Mode::Command(line) => {
-            let used = pen.spans(0, 0, &[
-                Span::new(":", theme.accent),
-                Span::new(line.as_str(), theme.text),
-                Span::new(" ", cursor),
-            ]);
+            let used = pen.spans(
+                0,
+                0,
+                &[Span::new(":", theme.accent), Span::new(line.as_str(), theme.text), Span::new(" ", cursor)],
+            );
             let found = complete(model, line);
             let words: Vec<&str> = found.iter().map(|l| l.rsplit_once(' ').map_or(l.as_str(), |(_, w)| w)).collect();
             pen.spans(used + 2, 0, &[Span::new(words.join("  "), theme.muted)]);
         }
         Mode::Filter { .. } => {
-            pen.spans(0, 0, &[
-                Span::new("/", theme.accent),
-                Span::new(model.filter(), theme.text),
-                Span::new(" ", cursor),
-            ]);
+            pen.spans(
+                0,
+                0,
+                &[Span::new("/", theme.accent), Span::new(model.filter(), theme.text), Span::new(" ", cursor)],
+            );
         }
         _ => match &model.notice {
             Some(notice) => {
@@ -155,11 +156,15 @@ pub(super) fn notice(model: &Model, pen: &mut Pen<'_>) {
                 pen.spans(used + u16::from(used > 0), 0, &[Span::new(text, theme.text)]);
             }
             None if !model.filter().is_empty() => {
-                pen.spans(0, 0, &[
-                    Span::new("filter ", theme.muted),
-                    Span::new(model.filter(), theme.strong),
-                    Span::new("  Esc shows all", theme.muted),
-                ]);
+                pen.spans(
+                    0,
+                    0,
+                    &[
+                        Span::new("filter ", theme.muted),
+                        Span::new(model.filter(), theme.strong),
+                        Span::new("  Esc shows all", theme.muted),
+                    ],
+                );
             }
             None => {}
         },
@@ -172,10 +177,8 @@ pub(super) fn hints(model: &Model, pen: &mut Pen<'_>) {
     let scopes = model.scopes();
     let mut x = 0;
     for binding in keys::bindings(&scopes).filter(|b| !b.hint.is_empty()) {
-        let spans = [
-            Span::new(binding.keys[0].label(), theme.strong),
-            Span::new(format!(" {}", binding.hint), theme.muted),
-        ];
+        let spans =
+            [Span::new(binding.keys[0].label(), theme.strong), Span::new(format!(" {}", binding.hint), theme.muted)];
         let width: u16 = spans.iter().map(Span::width).sum();
         if x + width > pen.width() {
             break;

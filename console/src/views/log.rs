@@ -19,7 +19,11 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>) {
     };
     pen.rule(0, &format!("log: {} events{skipped} ({follow})", figures::count(rows.len() as u64)), true);
     if rows.is_empty() {
-        let said = if model.log_filter.is_empty() { "nothing has happened yet" } else { "nothing passes the filter; Esc shows all" };
+        let said = if model.log_filter.is_empty() {
+            "nothing has happened yet"
+        } else {
+            "nothing passes the filter; Esc shows all"
+        };
         pen.put(1, 1, pen.width(), said, theme.muted);
         return;
     }
@@ -32,10 +36,14 @@ pub(super) fn draw(model: &Model, pen: &mut Pen<'_>) {
         let badge = level(event.level);
         let wide = pen.width() >= 60;
         let mut x = pen.spans(0, y, &[Span::new(format!(" {} ", figures::time_of_day(event.at)), theme.muted)]);
-        x += pen.spans(x, y, &[
-            Span::new(format!(" {} ", badge.glyph), theme.badge(badge.tone)),
-            Span::new(if wide { format!(" {:<8}", badge.word) } else { " ".to_owned() }, theme.text),
-        ]);
+        x += pen.spans(
+            x,
+            y,
+            &[
+                Span::new(format!(" {} ", badge.glyph), theme.badge(badge.tone)),
+                Span::new(if wide { format!(" {:<8}", badge.word) } else { " ".to_owned() }, theme.text),
+            ],
+        );
         if wide {
             pen.put(x, y, 20, &event.object, theme.strong);
             x += 21;

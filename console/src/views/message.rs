@@ -15,14 +15,15 @@ pub(super) fn draw(model: &Model, id: MessageId, pen: &mut Pen<'_>) {
     };
     let row = &detail.row;
     let badge = message_state(row.state).aged(model.is_stale() && !row.state.is_final());
-    pen.spans(1, 0, &[
-        Span::new(format!(" {} {} ", badge.glyph, badge.word), theme.badge(badge.tone)),
-        Span::new(format!("  {}  ", row.guest_name), theme.strong),
-        Span::new(
-            format!("{} by {}, changed {}", row.id, row.channel, figures::exact(row.changed)),
-            theme.muted,
-        ),
-    ]);
+    pen.spans(
+        1,
+        0,
+        &[
+            Span::new(format!(" {} {} ", badge.glyph, badge.word), theme.badge(badge.tone)),
+            Span::new(format!("  {}  ", row.guest_name), theme.strong),
+            Span::new(format!("{} by {}, changed {}", row.id, row.channel, figures::exact(row.changed)), theme.muted),
+        ],
+    );
     let mut y = 1;
     if !row.why.is_empty() {
         y += pen.paragraph(1, y, width, &row.why, theme.text);
@@ -52,14 +53,18 @@ pub(super) fn draw(model: &Model, id: MessageId, pen: &mut Pen<'_>) {
     }
     for attempt in &detail.attempts {
         let badge = outcome(attempt.class);
-        pen.spans(1, y, &[
-            Span::new(format!(" {} ", badge.glyph), theme.badge(badge.tone)),
-            Span::new(format!(" {:<10}", badge.word), theme.strong),
-            Span::new(format!("{:<12} ", attempt.provider), theme.text),
-            Span::new(format!("{} UTC  ", figures::time_of_day(attempt.started)), theme.text),
-            Span::new(format!("{:>6}  ", figures::latency(attempt.class.map(|_| attempt.latency_ms))), theme.text),
-            Span::new(attempt.code.as_str(), theme.strong),
-        ]);
+        pen.spans(
+            1,
+            y,
+            &[
+                Span::new(format!(" {} ", badge.glyph), theme.badge(badge.tone)),
+                Span::new(format!(" {:<10}", badge.word), theme.strong),
+                Span::new(format!("{:<12} ", attempt.provider), theme.text),
+                Span::new(format!("{} UTC  ", figures::time_of_day(attempt.started)), theme.text),
+                Span::new(format!("{:>6}  ", figures::latency(attempt.class.map(|_| attempt.latency_ms))), theme.text),
+                Span::new(attempt.code.as_str(), theme.strong),
+            ],
+        );
         y += 1;
         if !attempt.provider_id.is_empty() {
             pen.put(5, y, width.saturating_sub(4), &format!("id {}", attempt.provider_id), theme.muted);

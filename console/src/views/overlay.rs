@@ -23,10 +23,11 @@ pub(super) fn menu(model: &Model, menu: &Menu, pen: &mut Pen<'_>) {
     }
     for (i, act) in menu.acts.iter().enumerate() {
         let y = 1 + i as u16;
-        pen.spans(3, y, &[
-            Span::new(format!("{:<9}", act.word()), theme.strong),
-            Span::new(act.describe(), theme.text),
-        ]);
+        pen.spans(
+            3,
+            y,
+            &[Span::new(format!("{:<9}", act.word()), theme.strong), Span::new(act.describe(), theme.text)],
+        );
         if i == menu.selected {
             pen.put(1, y, 1, pen.look.glyphs.pointer, theme.accent);
             pen.highlight(y, theme.selected);
@@ -63,11 +64,15 @@ pub(super) fn dialog(dialog: &Dialog, pen: &mut Pen<'_>) {
         }
         Effects::Told(lines) => {
             for line in lines {
-                pen.spans(2, y, &[
-                    Span::new(line.what.as_str(), theme.strong),
-                    Span::new(" ", theme.text),
-                    Span::new(line.effect.as_str(), theme.text),
-                ]);
+                pen.spans(
+                    2,
+                    y,
+                    &[
+                        Span::new(line.what.as_str(), theme.strong),
+                        Span::new(" ", theme.text),
+                        Span::new(line.effect.as_str(), theme.text),
+                    ],
+                );
                 y += 1;
             }
         }
@@ -77,9 +82,11 @@ pub(super) fn dialog(dialog: &Dialog, pen: &mut Pen<'_>) {
         let style = if on { theme.accent } else { theme.muted };
         let used = pen.spans(2, y, &[Span::new(format!("{label:<22}"), style)]);
         let room = usize::from(pen.width().saturating_sub(used + 5)).max(1);
-        let tail: String = text.chars().rev().take(room.saturating_sub(1)).collect::<Vec<_>>().into_iter().rev().collect();
+        let tail: String =
+            text.chars().rev().take(room.saturating_sub(1)).collect::<Vec<_>>().into_iter().rev().collect();
         let line = format!("{tail:<room$}");
-        let underlined = theme.text.patch(ratatui::style::Style::new().add_modifier(ratatui::style::Modifier::UNDERLINED));
+        let underlined =
+            theme.text.patch(ratatui::style::Style::new().add_modifier(ratatui::style::Modifier::UNDERLINED));
         pen.put(used + 2, y, room as u16, &line, underlined);
         if on {
             let at = used + 2 + (crate::text::width(&tail) as u16).min(room as u16 - 1);

@@ -49,10 +49,14 @@ fn findings(model: &Model, pen: &mut Pen<'_>, most: u16) -> u16 {
     if overview.findings.is_empty() && overview.no_standby.is_empty() {
         let badge = health(overview.health).aged(stale);
         let said = if stale { "nothing was wrong when last heard" } else { "nothing is wrong" };
-        pen.spans(1, 0, &[
-            Span::new(format!(" {} {} ", badge.glyph, badge.word), theme.badge(badge.tone)),
-            Span::new(format!("  {said}"), theme.strong),
-        ]);
+        pen.spans(
+            1,
+            0,
+            &[
+                Span::new(format!(" {} {} ", badge.glyph, badge.word), theme.badge(badge.tone)),
+                Span::new(format!("  {said}"), theme.strong),
+            ],
+        );
         return 2;
     }
     for (n, (of, text)) in overview.findings.iter().enumerate() {
@@ -63,7 +67,8 @@ fn findings(model: &Model, pen: &mut Pen<'_>, most: u16) -> u16 {
             break;
         }
         let badge = health(*of).aged(stale);
-        let used = pen.spans(1, y, &[Span::new(format!(" {} {:<4} ", badge.glyph, badge.word), theme.badge(badge.tone))]);
+        let used =
+            pen.spans(1, y, &[Span::new(format!(" {} {:<4} ", badge.glyph, badge.word), theme.badge(badge.tone))]);
         let room = width.saturating_sub(used + 4);
         let lines = crate::text::wrap(&crate::text::clean(text), usize::from(room.max(1)));
         for line in lines.iter().take(2) {

@@ -79,11 +79,15 @@ pub(super) fn detail(model: &Model, name: &str, pen: &mut Pen<'_>) {
     let (now, stale) = (model.daemon_now(), model.is_stale());
     let state = health(r.health).aged(stale);
     let gate = breaker(r.breaker).aged(stale);
-    pen.spans(1, 0, &[
-        Span::new(format!(" {} {} ", state.glyph, state.word), theme.badge(state.tone)),
-        Span::new(format!("  {}  ", r.name), theme.strong),
-        Span::new(format!("{} by {}, place {} of its channel", r.channel, r.kind.as_str(), r.rank), theme.muted),
-    ]);
+    pen.spans(
+        1,
+        0,
+        &[
+            Span::new(format!(" {} {} ", state.glyph, state.word), theme.badge(state.tone)),
+            Span::new(format!("  {}  ", r.name), theme.strong),
+            Span::new(format!("{} by {}, place {} of its channel", r.channel, r.kind.as_str(), r.rank), theme.muted),
+        ],
+    );
     let retry = match (r.retry_at, r.throttled_until) {
         (Some(at), _) => format!(", tries again at {} UTC", figures::time_of_day(at)),
         (None, Some(until)) if until > now => format!(", asked us to wait until {} UTC", figures::time_of_day(until)),

@@ -62,8 +62,7 @@ impl<'a> Pen<'a> {
 
     /// A pen for a part of this place; what does not fit is cut off.
     pub fn part(&mut self, x: u16, y: u16, width: u16, height: u16) -> Pen<'_> {
-        let wanted =
-            Rect::new(self.area.x.saturating_add(x), self.area.y.saturating_add(y), width, height);
+        let wanted = Rect::new(self.area.x.saturating_add(x), self.area.y.saturating_add(y), width, height);
         let area = wanted.intersection(self.area);
         Pen { buffer: self.buffer, area, look: self.look }
     }
@@ -102,8 +101,7 @@ impl<'a> Pen<'a> {
     /// A line across, with a title in it.
     pub fn rule(&mut self, y: u16, title: &str, focused: bool) {
         let (glyphs, theme) = (self.look.glyphs, self.theme());
-        let (line, style) =
-            if focused { (glyphs.focused_rule, theme.accent) } else { (glyphs.rule, theme.border) };
+        let (line, style) = if focused { (glyphs.focused_rule, theme.accent) } else { (glyphs.rule, theme.border) };
         self.put(0, y, self.width(), &line.repeat(usize::from(self.width())), style);
         if !title.is_empty() {
             let mark = if focused { format!(" {} ", glyphs.focus) } else { " ".to_owned() };

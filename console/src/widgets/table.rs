@@ -127,7 +127,11 @@ impl Table<'_> {
                 let Some(width) = *width else { continue };
                 let mark = match self.sorted {
                     Some((by, reverse)) if by == column.title => {
-                        if reverse { pen.look.glyphs.descending } else { pen.look.glyphs.ascending }
+                        if reverse {
+                            pen.look.glyphs.descending
+                        } else {
+                            pen.look.glyphs.ascending
+                        }
                     }
                     _ => "",
                 };

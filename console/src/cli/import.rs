@@ -1,0 +1,158 @@
+//! `usher guests import`: a file in pieces, its progress, and each problem by line and column.
+
+use std::path::PathBuf;
+
+use tokio::io::AsyncReadExt as _;
+use usher_common::model::{ImportProblem, ImportProgress, Severity};
+use usher_common::protocol::{IMPORT_CHUNK, Reply, Request};
+
+use super::args::ActFlags;
+use super::exit::{Exit, Failure};
+use super::output::Output;
+use super::session::{Session, report};
+use crate::figures;
+
+/// Problems that are kept for the end; those beyond are counted.
+const PROBLEMS_MAX: usize = 10_000;
+
+/// What to import.
+pub(super) struct Import {
+    pub(super) file: PathBuf,
+    pub(super) list: String,
+    pub(super) vouched_by: String,
+    pub(super) country: String,
+}
+
+pub(super) async fn run(session: &Session, output: &Output, import: Import, act: &ActFlags) -> Result<Exit, Failure> {
+    let Import { file, list, vouched_by, country } = import;
+    let stdin = file.as_os_str() == "-";
+    let cannot = |e: std::io::Error| Failure::usage(format!("cannot read {}: {e}", file.display()));
+    let (mut source, size): (Box<dyn tokio::io::AsyncRead + Unpin>, u64) = if stdin {
+        (Box::new(tokio::io::stdin()), 0)
+    } else {
+        let opened = tokio::fs::File::open(&file).await.map_err(cannot)?;
+        let meta = opened.metadata().await.map_err(cannot)?;
+        if meta.is_dir() {
+            return Err(Failure::usage(format!("cannot read {}: it is a folder", file.display())));
+        }
+        (Box::new(opened), meta.len())
+    };
+    let name = if stdin { "standard input".to_owned() } else { file_name(&file) };
+    let opened = session.act(Request::ImportOpen { list: list.clone(), file: name, vouched_by, country }, act).await?;
+    let upload = match opened {
+        Reply::ImportOpened { upload } => upload,
+        preview @ Reply::Preview(_) => return report(output, &preview),
+        _ => return Err(Failure::unexpected()),
+    };
+    let mut problems = Vec::new();
+    let mut left_out = 0;
+    let mut chunk = vec![0; IMPORT_CHUNK];
+    loop {
+        let filled = fill(&mut source, &mut chunk).await.map_err(cannot)?;
+        if filled == 0 {
+            break;
+        }
+        let request = Request::ImportChunk { upload, bytes: chunk[..filled].to_vec() };
+        let Reply::Import(progress) = session.act(request, act).await? else { return Err(Failure::unexpected()) };
+        tell(output, &progress, size);
+        keep(&mut problems, &mut left_out, progress);
+    }
+    let Reply::Import(mut total) = session.act(Request::ImportFinish { upload }, act).await? else {
+        return Err(Failure::unexpected());
+    };
+    output.end_progress();
+    keep(&mut problems, &mut left_out, total.clone());
+    total.problems = problems;
+    total.problems_left_out = left_out;
+    output.show(&total, |out| summary(out, &list, &total, act.dry_run))?;
+    Ok(Exit::Done)
+}
+
+fn file_name(path: &std::path::Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Fills the buffer as far as the source goes: pipes give little at a time.
+async fn fill(source: &mut (dyn tokio::io::AsyncRead + Unpin), buffer: &mut [u8]) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match source.read(&mut buffer[filled..]).await? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    Ok(filled)
+}
+
+fn keep(problems: &mut Vec<ImportProblem>, left_out: &mut u64, progress: ImportProgress) {
+    *left_out = (*left_out).max(progress.problems_left_out);
+    for problem in progress.problems {
+        if problems.len() < PROBLEMS_MAX {
+            problems.push(problem);
+        } else {
+            *left_out += 1;
+        }
+    }
+}
+
+fn tell(output: &Output, progress: &ImportProgress, size: u64) {
+    const CELLS: u64 = 24;
+    let far = if size == 0 {
+        figures::bytes(progress.bytes)
+    } else {
+        let full = (progress.bytes.min(size) * CELLS / size) as usize;
+        format!(
+            "[{}{}] {}",
+            "#".repeat(full),
+            ".".repeat(CELLS as usize - full),
+            figures::part(progress.bytes.min(size), size)
+        )
+    };
+    output.tell_progress(&format!("{far}  {} records", figures::count(progress.records)));
+}
+
+fn summary(out: &Output, list: &str, p: &ImportProgress, dry_run: bool) -> Result<(), Failure> {
+    for problem in &p.problems {
+        let word = match problem.severity {
+            Severity::Warning => "warning",
+            Severity::Rejected => "rejected",
+            Severity::Duplicate => "duplicate",
+        };
+        let column = if problem.column.is_empty() { String::new() } else { format!(", {}", problem.column) };
+        out.line(&format!("line {}{column}: {word}: {}", problem.line, problem.message))?;
+    }
+    if p.problems_left_out > 0 {
+        out.line(&format!("and {} more problems", figures::count(p.problems_left_out)))?;
+    }
+    let would = if dry_run { " (nothing was changed)" } else { "" };
+    out.line(&format!(
+        "{list}: {} records: {} added, {} updated, {} unchanged, {} duplicates, {} rejected, {} with warnings; {}{would}",
+        figures::count(p.records),
+        figures::count(p.added),
+        figures::count(p.updated),
+        figures::count(p.unchanged),
+        figures::count(p.duplicates),
+        figures::count(p.rejected),
+        figures::count(p.warned),
+        p.format,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_source_that_gives_little_at_a_time_fills_whole_chunks() {
+        let (mut writer, mut reader) = tokio::io::duplex(3);
+        tokio::spawn(async move {
+            use tokio::io::AsyncWriteExt as _;
+            writer.write_all(b"0123456789").await
+        });
+        let mut chunk = [0; 8];
+        assert_eq!(fill(&mut reader, &mut chunk).await.ok(), Some(8));
+        assert_eq!(&chunk, b"01234567");
+        assert_eq!(fill(&mut reader, &mut chunk).await.ok(), Some(2));
+        assert_eq!(fill(&mut reader, &mut chunk).await.ok(), Some(0));
+    }
+}

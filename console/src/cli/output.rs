@@ -1,0 +1,171 @@
+//! What is printed: tables for people, JSON for programs, errors on standard error. Every string from outside is cleaned
+//! before a terminal sees it; JSON escapes by itself.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::args::{Format, Global};
+use super::exit::Failure;
+use crate::text::{clean, width};
+
+/// How answers are printed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Output {
+    format: Format,
+    colours: bool,
+    /// Whether standard error is a terminal, for progress.
+    pub(super) progress: bool,
+    /// Whether questions are taken for answered with yes.
+    pub(super) yes: bool,
+}
+
+/// A cell of a table.
+pub(super) enum Align {
+    Left,
+    Right,
+}
+
+impl Output {
+    pub(super) fn of(global: &Global) -> Self {
+        Self {
+            format: global.output,
+            colours: global.color.allowed(io::stdout().is_terminal()),
+            progress: io::stderr().is_terminal() && global.output == Format::Table,
+            yes: global.yes,
+        }
+    }
+
+    /// Whether programs read the output.
+    pub(super) fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Prints a value as JSON, or as what `table` makes of it.
+    pub(super) fn show<T: Serialize>(
+        &self,
+        value: &T,
+        table: impl FnOnce(&Self) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        if !self.is_json() {
+            return table(self);
+        }
+        let text = serde_json::to_string_pretty(value).map_err(|e| io::Error::other(e.to_string()))?;
+        self.raw(&format!("{text}\n"))
+    }
+
+    /// Prints a value as JSON on one line.
+    pub(super) fn json_line<T: Serialize>(&self, value: &T) -> Result<(), Failure> {
+        let text = serde_json::to_string(value).map_err(|e| io::Error::other(e.to_string()))?;
+        self.raw(&format!("{text}\n"))
+    }
+
+    /// Prints a line, cleaned.
+    pub(super) fn line(&self, text: &str) -> Result<(), Failure> {
+        self.raw(&format!("{}\n", clean(text)))
+    }
+
+    /// Prints text as it is.
+    pub(super) fn raw(&self, text: &str) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// Prints on standard error, for what is not the answer.
+    pub(super) fn aside(&self, text: &str) {
+        let _ = writeln!(io::stderr(), "{}", clean(text));
+    }
+
+    /// Prints labels and values.
+    pub(super) fn pairs(&self, pairs: &[(&str, String)]) -> Result<(), Failure> {
+        let widest = pairs.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+        for (label, value) in pairs {
+            self.line(&format!("{label:<widest$}  {value}"))?;
+        }
+        Ok(())
+    }
+
+    /// Prints a table with aligned columns.
+    pub(super) fn table(&self, columns: &[(&str, Align)], rows: &[Vec<String>]) -> Result<(), Failure> {
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
+        let widths: Vec<usize> = columns
+            .iter()
+            .enumerate()
+            .map(|(i, (title, _))| rows.iter().map(|r| width(&r[i])).chain([title.len()]).max().unwrap_or(0))
+            .collect();
+        let line = |cells: Vec<&str>| {
+            let mut out = String::new();
+            for ((cell, (_, align)), wide) in cells.iter().zip(columns).zip(&widths) {
+                let gap = " ".repeat(wide.saturating_sub(width(cell)));
+                match align {
+                    Align::Left => out.push_str(&format!("{cell}{gap}")),
+                    Align::Right => out.push_str(&format!("{gap}{cell}")),
+                }
+                out.push_str("  ");
+            }
+            out.trim_end().to_owned()
+        };
+        let head = line(columns.iter().map(|(title, _)| *title).collect());
+        let mut out = if self.colours { format!("\x1b[1m{head}\x1b[0m\n") } else { format!("{head}\n") };
+        for row in &rows {
+            out.push_str(&line(row.iter().map(String::as_str).collect()));
+            out.push('\n');
+        }
+        self.raw(&out)
+    }
+
+    /// Shows on standard error how far something is, in place; only where that is a terminal.
+    pub(super) fn tell_progress(&self, text: &str) {
+        if self.progress {
+            let mut err = io::stderr().lock();
+            let _ = write!(err, "\r\x1b[K{}", clean(text));
+            let _ = err.flush();
+        }
+    }
+
+    /// Takes the progress away.
+    pub(super) fn end_progress(&self) {
+        if self.progress {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+
+    /// Asks for a word to be typed before what cannot be taken back.
+    pub(super) fn confirm(&self, what: &str, word: &str) -> Result<(), Failure> {
+        if self.yes {
+            return Ok(());
+        }
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return Err(Failure::usage(format!("{what}: nobody is there to ask\nPass --yes to do it without asking.")));
+        }
+        let mut err = io::stderr();
+        write!(err, "{} Type {} to go on: ", clean(what), clean(word))?;
+        err.flush()?;
+        let mut typed = String::new();
+        io::stdin().read_line(&mut typed)?;
+        if typed.trim() == clean(word) { Ok(()) } else { Err(Failure::usage("not done: something else was typed")) }
+    }
+
+    /// Prints a failure, and gives the code to end with.
+    pub(super) fn fail(&self, failure: &Failure) -> ExitCode {
+        if failure.silent {
+            return ExitCode::SUCCESS;
+        }
+        let mut err = io::stderr().lock();
+        let _ = if self.is_json() {
+            let error = serde_json::json!({"error": {
+                "code": failure.code, "exit": failure.exit as u8, "message": failure.message, "remedy": failure.remedy,
+            }});
+            writeln!(err, "{error}")
+        } else if failure.remedy.is_empty() {
+            writeln!(err, "usher: {}", clean(&failure.message))
+        } else {
+            let remedy: Vec<String> = failure.remedy.lines().map(|line| format!("  {}", clean(line.trim()))).collect();
+            writeln!(err, "usher: {}\n{}", clean(&failure.message), remedy.join("\n"))
+        };
+        failure.exit.into()
+    }
+}

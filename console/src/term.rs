@@ -1,0 +1,174 @@
+//! The terminal: taken over and given back in one place, and written to once a frame.
+//!
+//! [`Guard`] restores it on every way out, a panic included. [`Painter`] writes a frame in one call, as a synchronized
+//! update, so that a slow line cannot tear it.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::{cursor, execute, queue};
+use ratatui::backend::CrosstermBackend;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::{Terminal, TerminalOptions, Viewport};
+
+/// What a synchronized update begins and ends with; terminals that do not know it ignore it.
+const BEGIN: &[u8] = b"\x1b[?2026h";
+const END: &[u8] = b"\x1b[?2026l";
+
+/// No larger text goes to the clipboard, in bytes: terminals drop more, some silently.
+const COPY_MAX: usize = 64 * 1024;
+
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Gathers a frame and writes it in one call: once it has begun, flushing waits for its end.
+#[derive(Debug)]
+struct FrameWriter<W> {
+    frame: Vec<u8>,
+    out: W,
+}
+
+impl<W: Write> Write for FrameWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.frame.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let half = self.frame.starts_with(BEGIN) && !self.frame.ends_with(END);
+        if half || self.frame.is_empty() {
+            return Ok(());
+        }
+        let written = self.out.write_all(&self.frame).and_then(|()| self.out.flush());
+        self.frame.clear();
+        written
+    }
+}
+
+/// Draws buffers onto a terminal: only what differs, and nothing when nothing does.
+#[derive(Debug)]
+pub struct Painter<W: Write> {
+    terminal: Terminal<CrosstermBackend<FrameWriter<W>>>,
+    last: Option<Buffer>,
+}
+
+impl<W: Write> Painter<W> {
+    /// A painter of so many columns and rows.
+    pub fn new(out: W, size: (u16, u16)) -> io::Result<Self> {
+        let area = Rect::new(0, 0, size.0, size.1);
+        let options = TerminalOptions { viewport: Viewport::Fixed(area) };
+        let terminal = Terminal::with_options(CrosstermBackend::new(FrameWriter { frame: Vec::new(), out }), options)?;
+        Ok(Self { terminal, last: None })
+    }
+
+    /// Paints a buffer; says whether anything was written.
+    pub fn paint(&mut self, buffer: Buffer) -> io::Result<bool> {
+        if self.last.as_ref() == Some(&buffer) {
+            return Ok(false);
+        }
+        self.terminal.backend_mut().write_all(BEGIN)?;
+        if self.last.as_ref().map(|last| last.area) != Some(buffer.area) {
+            self.terminal.resize(buffer.area)?;
+        }
+        self.terminal.draw(|frame| {
+            let area = frame.area();
+            if area == buffer.area {
+                *frame.buffer_mut() = buffer.clone();
+            }
+        })?;
+        let backend = self.terminal.backend_mut();
+        backend.write_all(END)?;
+        Write::flush(backend)?;
+        self.last = Some(buffer);
+        Ok(true)
+    }
+
+    /// Makes the next frame paint everything.
+    pub fn forget(&mut self) -> io::Result<()> {
+        self.last = None;
+        self.terminal.clear()
+    }
+
+    /// What was painted last.
+    pub fn last(&self) -> Option<&Buffer> {
+        self.last.as_ref()
+    }
+
+    /// Puts a text on the clipboard of whoever looks at the terminal (OSC 52), also from inside tmux.
+    pub fn copy(&mut self, text: &str, tmux: bool) -> io::Result<()> {
+        use base64::Engine as _;
+        let text = &text.as_bytes()[..text.len().min(COPY_MAX)];
+        let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+        let bytes = if tmux {
+            format!("\x1bPtmux;\x1b\x1b]52;c;{encoded}\x07\x1b\\")
+        } else {
+            format!("\x1b]52;c;{encoded}\x07")
+        };
+        let backend = self.terminal.backend_mut();
+        backend.write_all(bytes.as_bytes())?;
+        Write::flush(backend)
+    }
+}
+
+/// Standard output without the standard library's line buffer, which would cut a frame into pieces.
+pub fn raw_stdout() -> io::Result<File> {
+    io::stdout().as_fd().try_clone_to_owned().map(File::from)
+}
+
+/// Whether the terminal is still there: after a hang-up it is not.
+pub fn is_there() -> bool {
+    rustix::termios::tcgetattr(io::stdout().as_fd()).is_ok()
+}
+
+/// Holds the terminal; dropping it gives it back.
+#[derive(Debug)]
+pub struct Guard(());
+
+impl Guard {
+    /// Takes the terminal over: raw mode, alternate screen, no cursor. A panic gives it back before it speaks.
+    pub fn take() -> io::Result<Self> {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            restore();
+            before(info);
+        }));
+        enter()?;
+        Ok(Self(()))
+    }
+
+    /// Gives the terminal to the shell, stops, and takes it again when the shell says so.
+    pub fn suspend(&self) -> io::Result<()> {
+        restore();
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::TSTP)?;
+        enter()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+fn enter() -> io::Result<()> {
+    enable_raw_mode()?;
+    TAKEN.store(true, Ordering::SeqCst);
+    let mut out = raw_stdout()?;
+    execute!(out, EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)
+}
+
+/// Gives the terminal back, once. Nothing can be done about failing: there may be no terminal any more.
+fn restore() {
+    if TAKEN.swap(false, Ordering::SeqCst) {
+        if let Ok(mut out) = raw_stdout() {
+            let _ = out.write_all(END);
+            let _ = queue!(out, DisableBracketedPaste, LeaveAlternateScreen, cursor::Show);
+            let _ = out.flush();
+        }
+        let _ = disable_raw_mode();
+    }
+}
