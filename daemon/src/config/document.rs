@@ -16,6 +16,8 @@ pub(super) enum Raw {
     Text(String),
     /// A whole number.
     Integer(i64),
+    /// A whole number that no key can hold, as it was written.
+    Huge(String),
     /// A number with a point.
     Float(f64),
     /// `true` or `false`.
@@ -36,6 +38,7 @@ impl Raw {
         match self {
             Self::Text(text) | Self::Untyped(text) => quoted(text),
             Self::Integer(number) => number.to_string(),
+            Self::Huge(digits) => digits.clone(),
             Self::Float(number) => number.to_string(),
             Self::Boolean(word) => word.to_string(),
             Self::Table => "a table".to_owned(),
@@ -74,7 +77,9 @@ impl Document {
                 place: place_of(file, text, fault.span().map_or(0, |span| span.start)),
                 message: fault.message().replace('\n', " "),
             });
-            return Err(errors.collect());
+            let mut errors: Vec<_> = errors.collect();
+            errors.sort_by_cached_key(ConfigError::rank);
+            return Err(errors);
         }
         let mut document = Self::default();
         let place = |offset| place_of(file, text, offset);
@@ -111,7 +116,7 @@ impl Document {
                 DeValue::String(text) => Raw::Text(text.to_string()),
                 DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
                     Ok(number) => Raw::Integer(number),
-                    Err(_) => Raw::Other("a number of more than 63 bits"),
+                    Err(_) => Raw::Huge(number.to_string()),
                 },
                 DeValue::Float(number) => number.as_str().parse().map_or(Raw::Other("a number"), Raw::Float),
                 DeValue::Boolean(word) => Raw::Boolean(*word),

@@ -90,7 +90,7 @@ pub enum FileFault {
         offset: usize,
     },
     /// More than the owner can read a secret.
-    #[error("can be read by others than its owner (mode {mode:04o}); run: chmod {} {}", .remedy, .path.display())]
+    #[error("lets others read a secret (mode {mode:04o}); run: chmod {} {}", .remedy, .path.display())]
     Exposed {
         /// Permission bits found.
         mode: u32,
@@ -203,9 +203,12 @@ pub struct Warning {
     pub text: String,
 }
 
-/// A text as it may be shown: quoted, control characters escaped, cut after 80 characters.
+/// A text as it may be shown: quoted, control characters escaped, cut after 80 characters, without a URL's password.
 pub(super) fn quoted(text: &str) -> String {
     const MOST: usize = 80;
+    let stripped = text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)));
+    let stripped = stripped.map(|(scheme, rest)| format!("{scheme}://…@{rest}"));
+    let text = stripped.as_deref().unwrap_or(text);
     if text.chars().count() > MOST {
         let head: String = text.chars().take(MOST).collect();
         format!("{head:?}…")
@@ -285,7 +288,8 @@ mod tests {
     }
 
     #[test]
-    fn a_value_cannot_move_the_cursor() {
+    fn a_value_cannot_move_the_cursor_or_carry_a_password() {
+        assert_eq!(quoted("https://user:pass@a.example/x"), "\"https://…@a.example/x\"");
         assert_eq!(quoted("\u{1b}[2Jx"), "\"\\u{1b}[2Jx\"");
     }
 }

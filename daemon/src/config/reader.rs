@@ -7,7 +7,7 @@
 //! Which source wins: environment over file over default; for secrets, credential over `*_file` over environment over a
 //! value written into the file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::check;
 use super::document::{Document, Raw};
@@ -37,6 +37,8 @@ pub(super) struct Reader<'a> {
     asked: BTreeSet<String>,
     variables: BTreeSet<String>,
     inline_secret: bool,
+    /// Entries of lists by their path, with what they are called.
+    sections: BTreeMap<String, String>,
 }
 
 /// Variables with our prefix that are no keys: they say where the configuration itself is.
@@ -53,6 +55,7 @@ impl<'a> Reader<'a> {
             asked: BTreeSet::new(),
             variables: BTreeSet::new(),
             inline_secret: false,
+            sections: BTreeMap::new(),
         }
     }
 
@@ -193,6 +196,12 @@ impl<'a> Reader<'a> {
         self.warn(key, text);
     }
 
+    /// Where a key that was read well came from.
+    pub(super) fn origin(&self, key: &str) -> Source {
+        let entry = self.entries.iter().find(|entry| entry.key.as_str() == key);
+        entry.map_or(Source::Default, |entry| entry.origin.clone())
+    }
+
     /// Refuses a value that was read well but does not go with another one.
     pub(super) fn reject(&mut self, key: &str, problem: &str, remedy: String) {
         let entry = self.entries.iter().find(|entry| entry.key.as_str() == key);
@@ -216,12 +225,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The section of one entry, called by its name where it has a usable one: `provider.resend-eu`.
-    pub(super) fn named_section(&self, list: &str, path: &str, origin: Source) -> Section {
+    pub(super) fn named_section(&mut self, list: &str, path: &str, origin: Source) -> Section {
         let name = self.document.get(&format!("{path}.name")).and_then(|node| match &node.raw {
             Raw::Text(text) if check::name(text).is_ok() => Some(text),
             _ => None,
         });
         let shown = name.map_or_else(|| path.to_owned(), |name| format!("{list}.{name}"));
+        self.sections.insert(path.to_owned(), shown.clone());
         Section { shown, path: Some(path.to_owned()), origin }
     }
 
@@ -266,9 +276,15 @@ impl<'a> Reader<'a> {
                 });
                 continue;
             }
-            let nearest = self.nearest_key(path).map(Key::new);
-            self.errors.push(ConfigError::UnknownKey { place: node.key_at.clone(), key: Key::new(path), nearest });
+            let nearest = self.nearest_key(path).map(|path| self.called(&path));
+            self.errors.push(ConfigError::UnknownKey { place: node.key_at.clone(), key: self.called(path), nearest });
         }
+    }
+
+    /// A path with the entry's name in place of its number.
+    fn called(&self, path: &str) -> Key {
+        let (section, rest) = path.split_at(path.find("].").map_or(0, |at| at + 1));
+        Key::new(self.sections.get(section).map_or_else(|| path.to_owned(), |shown| format!("{shown}{rest}")))
     }
 
     /// First a neighbour with a similar name, then the same name in another section, then a section.

@@ -244,10 +244,11 @@ pub(super) fn listen(reader: &mut Reader<'_>) -> Listen {
             Err(Fault::new("is not a loopback address, and this listener does not speak TLS", remedy))
         }
     });
+    let asked_by = reader.origin("listen.operator");
     let mut token =
         reader.at("listen.operator_token").variable("USHER_OPERATOR_TOKEN").credential("usher-operator-token");
     if address.is_some() {
-        token = token.needed(
+        token = token.absent_at(asked_by).needed(
             "a listener without a token is open to every user of the machine: set listen.operator_token_file or \
              USHER_OPERATOR_TOKEN (make one with: openssl rand -hex 32), or remove listen.operator",
         );

@@ -102,6 +102,7 @@ impl<'r, 'a> Slot<'r, 'a> {
             let number = match raw {
                 Raw::Integer(number) => Some(*number),
                 Raw::Untyped(text) => text.parse().ok(),
+                Raw::Huge(_) => None,
                 _ => return Err(Fault::new("is not a whole number", format!("write {bounds}, without quotes"))),
             };
             number
@@ -237,7 +238,7 @@ impl<'r, 'a> Slot<'r, 'a> {
 pub(super) fn text_of(raw: &Raw) -> Result<&str, Fault> {
     match raw {
         Raw::Text(text) | Raw::Untyped(text) => Ok(text),
-        _ => Err(Fault::new("is not a text", "put it in quotes")),
+        _ => Err(Fault::new("is not a text", "write one text, in quotes")),
     }
 }
 

@@ -1,0 +1,5 @@
+//! The tests that cross crates, in one program: each suite is a module.
+
+#![expect(clippy::unwrap_used, reason = "what sets a test up may panic as the test itself may")]
+
+mod house;
