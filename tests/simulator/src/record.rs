@@ -171,10 +171,8 @@ impl Record {
     /// Returns as soon as the record holds at least `n` entries, over all providers.
     pub async fn wait_for_count(&self, n: u64) {
         loop {
+            // Made before the look: from then on it hears `notify_waiters`, so an entry in between is not missed.
             let next = self.arrived.notified();
-            tokio::pin!(next);
-            // Enrolled before the look, so that an entry in between is not missed.
-            next.as_mut().enable();
             if self.total() >= n {
                 return;
             }
