@@ -14,7 +14,7 @@ use crate::text::clean;
 use crate::widgets::{campaign_state, health, level_word};
 
 /// A summary comes this often.
-const SUMMARY_EVERY: Duration = Duration::from_secs(60);
+const SUMMARY_EVERY: Duration = Duration::from_mins(1);
 
 /// Turns news into lines. Pure: the time is handed in.
 #[derive(Debug, Default)]
@@ -135,4 +135,48 @@ impl Narrator {
 fn line(now: Now, level: &str, object: &str, said: &str) -> String {
     let said = said.replace("\n  ", " ");
     format!("{} UTC  {level:<8}  {}  {}", figures::time_of_day(now.wall), clean(object), clean(&said))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    #[test]
+    fn lines_tell_each_thing_once_and_hold_no_escape() {
+        let mut narrator = Narrator::default();
+        let snapshot = |topic, rows| LinkEvent::Snapshot { topic, rows };
+        let providers = || fixtures::providers().into_iter().map(|row| Row::Provider(Box::new(row))).collect();
+        let heard = [
+            LinkEvent::Welcome { welcome: fixtures::welcome(), acts: true },
+            LinkEvent::State(LinkState::Live(None)),
+            LinkEvent::State(LinkState::Live(Some(14))),
+            snapshot(Topic::Providers, providers()),
+            snapshot(Topic::Providers, providers()),
+            snapshot(Topic::Campaigns, fixtures::campaigns().into_iter().map(|r| Row::Campaign(Box::new(r))).collect()),
+            snapshot(Topic::Overview, vec![Row::Overview(Box::new(fixtures::overview()))]),
+            LinkEvent::Events { skipped: 2, events: fixtures::events() },
+            LinkEvent::State(LinkState::Backoff {
+                tries: 1,
+                until: Duration::ZERO,
+                why: "the line to the daemon broke: it was closed".to_owned(),
+            }),
+        ];
+        let lines: Vec<String> = heard.iter().flat_map(|event| narrator.hear(event, fixtures::now(100))).collect();
+        let text = lines.join("\n");
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text}");
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_summary_comes_once_a_minute() {
+        let mut narrator = Narrator::default();
+        let overview =
+            LinkEvent::Snapshot { topic: Topic::Overview, rows: vec![Row::Overview(Box::new(fixtures::overview()))] };
+        let beat = LinkEvent::Heartbeat(fixtures::NOW);
+        let summaries = |lines: Vec<String>| lines.iter().filter(|l| l.contains("summary")).count();
+        assert_eq!(summaries(narrator.hear(&overview, fixtures::now(0))), 1);
+        assert_eq!(summaries(narrator.hear(&beat, fixtures::now(59))), 0);
+        assert_eq!(summaries(narrator.hear(&beat, fixtures::now(60))), 1);
+    }
 }

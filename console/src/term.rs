@@ -172,3 +172,108 @@ fn restore() {
         let _ = disable_raw_mode();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::app::{Model, Msg, update};
+    use crate::fixtures;
+    use crate::keys::Key;
+    use crate::theme::{Look, ThemeName};
+    use crate::widgets::Scroll;
+
+    /// Counts writes and keeps what was written.
+    #[derive(Clone, Default)]
+    struct Counting(Rc<RefCell<(usize, Vec<u8>)>>);
+
+    impl Counting {
+        fn take(&self) -> (usize, Vec<u8>) {
+            std::mem::take(&mut *self.0.borrow_mut())
+        }
+    }
+
+    impl Write for Counting {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut counted = self.0.borrow_mut();
+            counted.0 += 1;
+            counted.1.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Desk {
+        model: Model,
+        painter: Painter<Counting>,
+        counting: Counting,
+        scroll: Scroll,
+        size: (u16, u16),
+    }
+
+    impl Desk {
+        fn new(size: (u16, u16), theme: ThemeName) -> Self {
+            crossterm::style::force_color_output(true);
+            let counting = Counting::default();
+            let painter = Painter::new(counting.clone(), size).expect("a counter never fails");
+            counting.take();
+            Self { model: fixtures::live(theme), painter, counting, scroll: Scroll::default(), size }
+        }
+
+        fn frame(&mut self) -> (usize, Vec<u8>) {
+            let mut buffer = Buffer::empty(Rect::new(0, 0, self.size.0, self.size.1));
+            let look = Look::new(self.model.theme, false);
+            crate::views::draw(&self.model, &look, &mut self.scroll, &mut buffer);
+            self.painter.paint(buffer).expect("a counter never fails");
+            self.counting.take()
+        }
+    }
+
+    #[test]
+    fn a_frame_is_one_write_within_its_budget() {
+        // First frame, view switch: measured figures of comparable consoles, and a quarter more.
+        for (size, first, switch) in [((80, 24), 3_541, 2_710), ((120, 40), 6_724, 7_122), ((200, 60), 10_483, 11_821)]
+        {
+            let mut desk = Desk::new(size, ThemeName::Default);
+            let (writes, bytes) = desk.frame();
+            assert_eq!(writes, 1, "first frame at {size:?}");
+            assert!(bytes.len() <= first * 5 / 4, "first frame at {size:?}: {} bytes", bytes.len());
+            assert!(bytes.starts_with(BEGIN) && bytes.ends_with(END));
+            let (writes, bytes) = desk.frame();
+            assert_eq!((writes, bytes.len()), (0, 0), "nothing changed, nothing is written");
+            update(&mut desk.model, Msg::Key(Key::Char('3')));
+            let (writes, bytes) = desk.frame();
+            assert_eq!(writes, 1);
+            assert!(bytes.len() <= switch * 5 / 4, "view switch at {size:?}: {} bytes", bytes.len());
+            update(&mut desk.model, Msg::Key(Key::Char('j')));
+            let (_, bytes) = desk.frame();
+            assert!(bytes.len() <= 3_000, "one row down at {size:?}: {} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn without_colours_no_colour_is_sent_and_the_selection_is_still_reversed() {
+        let mut desk = Desk::new((80, 24), ThemeName::Mono);
+        let (_, bytes) = desk.frame();
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("\x1b[;m"), "an empty pair of colours resets everything");
+        for colour in ["38;", "48;"] {
+            assert!(!text.contains(colour), "{colour}");
+        }
+        assert!(text.contains("\x1b[7m"), "reverse stays");
+    }
+
+    #[test]
+    fn the_clipboard_gets_base64_and_tmux_passes_it_on() {
+        let mut desk = Desk::new((80, 24), ThemeName::Mono);
+        desk.painter.copy("c12", false).expect("a counter never fails");
+        assert_eq!(desk.counting.take().1, b"\x1b]52;c;YzEy\x07");
+        desk.painter.copy("c12", true).expect("a counter never fails");
+        assert_eq!(desk.counting.take().1, b"\x1bPtmux;\x1b\x1b]52;c;YzEy\x07\x1b\\");
+    }
+}

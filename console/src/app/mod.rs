@@ -19,3 +19,6 @@ pub use model::{CAMPAIGN_SORTS, Frozen, Mode, Model, Notice, PROVIDER_SORTS, Scr
 pub use msg::{ActDraft, Effect, Msg};
 pub use roster::Roster;
 pub use update::update;
+
+#[cfg(test)]
+mod tests;

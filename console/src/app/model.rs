@@ -322,7 +322,7 @@ impl Model {
     pub fn filter_mut(&mut self) -> Option<&mut String> {
         match (self.screen(), self.panel) {
             (Screen::Providers, _) | (Screen::Overview, 0) => Some(&mut self.providers.filter),
-            (Screen::Campaigns, _) | (Screen::Overview, _) => Some(&mut self.campaigns.filter),
+            (Screen::Campaigns | Screen::Overview, _) => Some(&mut self.campaigns.filter),
             (Screen::Campaign(_), _) => Some(&mut self.messages.filter),
             (Screen::Log, _) => Some(&mut self.log_filter),
             (Screen::Provider(_) | Screen::Message(..), _) => None,
@@ -333,7 +333,7 @@ impl Model {
     pub fn filter(&self) -> &str {
         match (self.screen(), self.panel) {
             (Screen::Providers, _) | (Screen::Overview, 0) => &self.providers.filter,
-            (Screen::Campaigns, _) | (Screen::Overview, _) => &self.campaigns.filter,
+            (Screen::Campaigns | Screen::Overview, _) => &self.campaigns.filter,
             (Screen::Campaign(_), _) => &self.messages.filter,
             (Screen::Log, _) => &self.log_filter,
             (Screen::Provider(_) | Screen::Message(..), _) => "",

@@ -129,9 +129,8 @@ fn answer(model: &mut Model, tag: u64, result: Result<Reply, CallError>, effects
             Ok(_) => model.say(Tone::Ok, format!("{what}: done")),
             Err(e) => model.say(Tone::Critical, format!("{what}: {e}")),
         },
-        // A guest that was deleted since is no fault of the console.
-        (Pending::Guest(_), Err(_)) => {}
-        (_, Err(CallError::Lost(_))) => {}
+        // A guest that was deleted since is no fault of the console, and a broken line is told elsewhere.
+        (Pending::Guest(_), Err(_)) | (_, Err(CallError::Lost(_))) => {}
         (_, Err(e)) => model.say(Tone::Warning, e.to_string()),
         (_, Ok(_)) => model.say(Tone::Warning, "the daemon answered something that this console does not know"),
     }

@@ -15,7 +15,7 @@ use super::{
 use crate::keys::{self, Action, Key};
 
 /// Acts stay armed for so long.
-const ARMED_FOR: Duration = Duration::from_secs(300);
+const ARMED_FOR: Duration = Duration::from_mins(5);
 /// Rows do not move within this time of a key.
 const READING: Duration = Duration::from_secs(1);
 /// Most messages that the daemon gives at once.
@@ -287,7 +287,7 @@ fn page(model: &Model) -> isize {
 fn step(model: &mut Model, by: isize, effects: &mut Vec<Effect>) {
     match (model.screen().clone(), model.panel) {
         (Screen::Providers, _) | (Screen::Overview, 0) => model.providers.step(by),
-        (Screen::Campaigns, _) | (Screen::Overview, _) => model.campaigns.step(by),
+        (Screen::Campaigns | Screen::Overview, _) => model.campaigns.step(by),
         (Screen::Campaign(id), _) => {
             model.messages.step(by);
             let loaded = model.messages.order().len();
@@ -309,7 +309,7 @@ fn step(model: &mut Model, by: isize, effects: &mut Vec<Effect>) {
 fn selected_text(model: &Model) -> Option<String> {
     match (model.screen(), model.panel) {
         (Screen::Providers, _) | (Screen::Overview, 0) => model.providers.selected().cloned(),
-        (Screen::Campaigns, _) | (Screen::Overview, _) => model.campaigns.selected().map(ToString::to_string),
+        (Screen::Campaigns | Screen::Overview, _) => model.campaigns.selected().map(ToString::to_string),
         (Screen::Campaign(_), _) => model.messages.selected().map(ToString::to_string),
         (Screen::Log, _) => {
             let rows = model.log_rows();
@@ -369,7 +369,7 @@ fn into(model: &mut Model, effects: &mut Vec<Effect>) {
                 model.stack.push(Screen::Provider(name));
             }
         }
-        (Screen::Campaigns, _) | (Screen::Overview, _) => {
+        (Screen::Campaigns | Screen::Overview, _) => {
             if let Some(id) = model.campaigns.selected().copied() {
                 open_campaign(model, id, effects);
             }

@@ -100,7 +100,7 @@ fn tell(output: &Output, progress: &ImportProgress, size: u64) {
     let far = if size == 0 {
         figures::bytes(progress.bytes)
     } else {
-        let full = (progress.bytes.min(size) * CELLS / size) as usize;
+        let full = (progress.bytes.min(size) * CELLS).div_ceil(size) as usize;
         format!(
             "[{}{}] {}",
             "#".repeat(full),

@@ -11,8 +11,10 @@ use super::exit::Failure;
 use crate::text::{clean, width};
 
 /// How answers are printed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Output {
+    out: io::Stdout,
+    err: io::Stderr,
     format: Format,
     colours: bool,
     /// Whether standard error is a terminal, for progress.
@@ -21,7 +23,7 @@ pub(super) struct Output {
     pub(super) yes: bool,
 }
 
-/// A cell of a table.
+/// Where the text of a column stands.
 pub(super) enum Align {
     Left,
     Right,
@@ -30,6 +32,8 @@ pub(super) enum Align {
 impl Output {
     pub(super) fn of(global: &Global) -> Self {
         Self {
+            out: io::stdout(),
+            err: io::stderr(),
             format: global.output,
             colours: global.color.allowed(io::stdout().is_terminal()),
             progress: io::stderr().is_terminal() && global.output == Format::Table,
@@ -68,7 +72,7 @@ impl Output {
 
     /// Prints text as it is.
     pub(super) fn raw(&self, text: &str) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
+        let mut out = self.out.lock();
         out.write_all(text.as_bytes())?;
         out.flush()?;
         Ok(())
@@ -76,7 +80,7 @@ impl Output {
 
     /// Prints on standard error, for what is not the answer.
     pub(super) fn aside(&self, text: &str) {
-        let _ = writeln!(io::stderr(), "{}", clean(text));
+        let _ = writeln!(self.err.lock(), "{}", clean(text));
     }
 
     /// Prints labels and values.
@@ -101,8 +105,8 @@ impl Output {
             for ((cell, (_, align)), wide) in cells.iter().zip(columns).zip(&widths) {
                 let gap = " ".repeat(wide.saturating_sub(width(cell)));
                 match align {
-                    Align::Left => out.push_str(&format!("{cell}{gap}")),
-                    Align::Right => out.push_str(&format!("{gap}{cell}")),
+                    Align::Left => out.extend([*cell, gap.as_str()]),
+                    Align::Right => out.extend([gap.as_str(), *cell]),
                 }
                 out.push_str("  ");
             }
@@ -120,7 +124,7 @@ impl Output {
     /// Shows on standard error how far something is, in place; only where that is a terminal.
     pub(super) fn tell_progress(&self, text: &str) {
         if self.progress {
-            let mut err = io::stderr().lock();
+            let mut err = self.err.lock();
             let _ = write!(err, "\r\x1b[K{}", clean(text));
             let _ = err.flush();
         }
@@ -129,7 +133,7 @@ impl Output {
     /// Takes the progress away.
     pub(super) fn end_progress(&self) {
         if self.progress {
-            let _ = write!(io::stderr(), "\r\x1b[K");
+            let _ = write!(self.err.lock(), "\r\x1b[K");
         }
     }
 
@@ -141,7 +145,7 @@ impl Output {
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
             return Err(Failure::usage(format!("{what}: nobody is there to ask\nPass --yes to do it without asking.")));
         }
-        let mut err = io::stderr();
+        let mut err = self.err.lock();
         write!(err, "{} Type {} to go on: ", clean(what), clean(word))?;
         err.flush()?;
         let mut typed = String::new();
@@ -154,7 +158,7 @@ impl Output {
         if failure.silent {
             return ExitCode::SUCCESS;
         }
-        let mut err = io::stderr().lock();
+        let mut err = self.err.lock();
         let _ = if self.is_json() {
             let error = serde_json::json!({"error": {
                 "code": failure.code, "exit": failure.exit as u8, "message": failure.message, "remedy": failure.remedy,

@@ -41,8 +41,8 @@ impl Session {
     /// A list by id (`l3`) or name.
     pub(super) async fn list(&self, named: &str) -> Result<GuestListRow, Failure> {
         let Reply::Lists(rows) = self.ask(Request::Lists).await? else { return Err(Failure::unexpected()) };
-        let names: Vec<(String, String)> = rows.iter().map(|r| (r.id.to_string(), r.name.clone())).collect();
-        let at = find(&names, named, |text| text.parse::<ListId>().ok().map(|id| id.to_string())).ok_or_else(|| {
+        let known: Vec<(String, String)> = rows.iter().map(|r| (r.id.to_string(), r.name.clone())).collect();
+        let at = find(&known, named, |text| text.parse::<ListId>().ok().map(|id| id.to_string())).ok_or_else(|| {
             Failure::new(Exit::NotFound, format!("no guest list `{named}`\n`usher guests lists` shows them."))
         })?;
         rows.into_iter().nth(at).ok_or_else(Failure::unexpected)
@@ -52,9 +52,9 @@ impl Session {
     pub(super) async fn campaign(&self, named: &str) -> Result<CampaignRow, Failure> {
         let Reply::Campaigns(mut rows) = self.ask(Request::Campaigns).await? else { return Err(Failure::unexpected()) };
         rows.sort_by_key(|row| (row.deleted.is_some(), row.id));
-        let names: Vec<(String, String)> = rows.iter().map(|r| (r.id.to_string(), r.name.clone())).collect();
+        let known: Vec<(String, String)> = rows.iter().map(|r| (r.id.to_string(), r.name.clone())).collect();
         let at =
-            find(&names, named, |text| text.parse::<CampaignId>().ok().map(|id| id.to_string())).ok_or_else(|| {
+            find(&known, named, |text| text.parse::<CampaignId>().ok().map(|id| id.to_string())).ok_or_else(|| {
                 Failure::new(Exit::NotFound, format!("no campaign `{named}`\n`usher campaign list` shows them."))
             })?;
         rows.into_iter().nth(at).ok_or_else(Failure::unexpected)
@@ -63,14 +63,14 @@ impl Session {
 
 /// Finds an (id, name): the id with its letter first, then the name, then a name that differs by case alone and is the
 /// only such, then a bare number as id.
-fn find(names: &[(String, String)], named: &str, id: impl Fn(&str) -> Option<String>) -> Option<usize> {
-    let exact = names.iter().position(|(known, _)| known == named);
-    let name = || names.iter().position(|(_, name)| name == named);
+fn find(known: &[(String, String)], named: &str, id: impl Fn(&str) -> Option<String>) -> Option<usize> {
+    let exact = known.iter().position(|(id, _)| id == named);
+    let name = || known.iter().position(|(_, name)| name == named);
     let folded = || {
-        let mut same = names.iter().enumerate().filter(|(_, (_, name))| name.to_lowercase() == named.to_lowercase());
+        let mut same = known.iter().enumerate().filter(|(_, (_, name))| name.to_lowercase() == named.to_lowercase());
         same.next().filter(|_| same.next().is_none()).map(|(i, _)| i)
     };
-    let number = || id(named).and_then(|id| names.iter().position(|(known, _)| *known == id));
+    let number = || id(named).and_then(|id| known.iter().position(|(other, _)| *other == id));
     exact.or_else(name).or_else(folded).or_else(number)
 }
 
@@ -108,9 +108,9 @@ mod tests {
 
     #[test]
     fn an_id_goes_before_a_name_and_a_name_before_a_bare_number() {
-        let names = [("c1", "c2"), ("c2", "Summer"), ("c3", "1"), ("c4", "summer"), ("c5", "Winter")]
+        let known = [("c1", "c2"), ("c2", "Summer"), ("c3", "1"), ("c4", "summer"), ("c5", "Winter")]
             .map(|(id, name)| (id.to_owned(), name.to_owned()));
-        let find = |text: &str| find(&names, text, |t| t.parse::<CampaignId>().ok().map(|id| id.to_string()));
+        let find = |text: &str| find(&known, text, |t| t.parse::<CampaignId>().ok().map(|id| id.to_string()));
         assert_eq!(find("c2"), Some(1));
         assert_eq!(find("Summer"), Some(1));
         assert_eq!(find("SUMMER"), None, "two differ by case alone");

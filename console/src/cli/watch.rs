@@ -74,10 +74,10 @@ fn describe(row: &CampaignRow) -> String {
         figures::count(row.counts.unknown),
     );
     if let Some(left) = row.eta_seconds.filter(|_| !row.state.is_ended()) {
-        line.push_str(&format!(", {} left", figures::span(left)));
+        line.extend([", ", &figures::span(left), " left"]);
     }
     if !row.why.is_empty() {
-        line.push_str(&format!("; {}", row.why));
+        line.extend(["; ", &row.why]);
     }
     line
 }

@@ -70,7 +70,7 @@ pub enum Update {
 #[derive(Debug)]
 pub struct Updates {
     topic: Topic,
-    updates: mpsc::Receiver<Update>,
+    inbox: mpsc::Receiver<Update>,
     commands: mpsc::Sender<Command>,
 }
 
@@ -132,17 +132,17 @@ impl Client {
 
     /// Follows a topic: a snapshot, then every change. A second stream of the same topic ends the first.
     pub async fn follow(&self, topic: Topic) -> Result<Updates, CallError> {
-        let (sender, updates) = mpsc::channel(UPDATES);
+        let (sender, inbox) = mpsc::channel(UPDATES);
         let follow = Command::Follow { topic, updates: sender };
         self.commands.send(follow).await.map_err(|_| CallError::Lost("it was closed".to_owned()))?;
-        Ok(Updates { topic, updates, commands: self.commands.clone() })
+        Ok(Updates { topic, inbox, commands: self.commands.clone() })
     }
 }
 
 impl Updates {
     /// The next update; `None` once the line broke.
     pub async fn next(&mut self) -> Option<Update> {
-        self.updates.recv().await
+        self.inbox.recv().await
     }
 }
 
@@ -150,13 +150,13 @@ impl Stream for Updates {
     type Item = Update;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Update>> {
-        self.updates.poll_recv(cx)
+        self.inbox.poll_recv(cx)
     }
 }
 
 impl Drop for Updates {
     fn drop(&mut self) {
-        self.updates.close();
+        self.inbox.close();
         // With a full queue the line notices by itself, when it next has something for this stream.
         let _ = self.commands.try_send(Command::Leave { topic: self.topic });
     }
@@ -196,13 +196,13 @@ impl Line {
                         Err(e) => Err(e),
                     }
                 }
-                command = inbox.recv() => match command {
-                    Some(first) => self.commands(first, &mut inbox).await,
-                    None => {
+                command = inbox.recv() => {
+                    let Some(first) = command else {
                         self.writer.close().await;
                         return;
-                    }
-                },
+                    };
+                    self.commands(first, &mut inbox).await
+                }
                 () = &mut silence => Err(SessionError::Silent(SILENCE.as_secs())),
             };
             if let Err(e) = step {

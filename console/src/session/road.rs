@@ -27,7 +27,7 @@ const PREAMBLE_MAX: usize = 16 * 1024;
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// The same for ssh when it may ask a person for a password.
-const OPEN_WITHIN_ASKING: Duration = Duration::from_secs(180);
+const OPEN_WITHIN_ASKING: Duration = Duration::from_mins(3);
 
 /// Bytes both ways.
 pub(super) trait Road: AsyncRead + AsyncWrite + Send + Unpin {}

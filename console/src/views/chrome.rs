@@ -201,8 +201,7 @@ pub(super) fn waiting(model: &Model, pen: &mut Pen<'_>) {
     let mut y = 1;
     y += pen.paragraph(2, y, width, &format!("Waiting for the daemon at {}", model.target), theme.strong);
     let why = match &model.link {
-        LinkState::Backoff { why, .. } => why.as_str(),
-        LinkState::Incompatible(why) | LinkState::Denied(why) => why.as_str(),
+        LinkState::Backoff { why, .. } | LinkState::Incompatible(why) | LinkState::Denied(why) => why.as_str(),
         LinkState::Connecting => "connecting",
         LinkState::Live(_) | LinkState::Stale => "connected; the first snapshot is on its way",
     };

@@ -68,3 +68,6 @@ fn draw_body(model: &Model, pen: &mut Pen<'_>, scroll: &mut Scroll) {
         Mode::Screen | Mode::Help(_) | Mode::Filter { .. } | Mode::Command(_) => {}
     }
 }
+
+#[cfg(test)]
+mod tests;

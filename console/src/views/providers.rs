@@ -77,13 +77,13 @@ pub(super) fn detail(model: &Model, name: &str, pen: &mut Pen<'_>) {
         return;
     };
     let (now, stale) = (model.daemon_now(), model.is_stale());
-    let state = health(r.health).aged(stale);
+    let whole = health(r.health).aged(stale);
     let gate = breaker(r.breaker).aged(stale);
     pen.spans(
         1,
         0,
         &[
-            Span::new(format!(" {} {} ", state.glyph, state.word), theme.badge(state.tone)),
+            Span::new(format!(" {} {} ", whole.glyph, whole.word), theme.badge(whole.tone)),
             Span::new(format!("  {}  ", r.name), theme.strong),
             Span::new(format!("{} by {}, place {} of its channel", r.channel, r.kind.as_str(), r.rank), theme.muted),
         ],

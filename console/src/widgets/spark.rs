@@ -6,7 +6,7 @@ use crate::figures;
 /// Draws the last values that fit, and after them the last, the least and the greatest; says how many columns it took.
 pub fn spark(pen: &mut Pen<'_>, x: u16, y: u16, width: u16, values: &[u32]) -> u16 {
     let theme = pen.theme();
-    let (last, least, most) = (
+    let (last, lowest, most) = (
         values.last().copied().unwrap_or(0),
         values.iter().min().copied().unwrap_or(0),
         values.iter().max().copied().unwrap_or(0),
@@ -15,7 +15,7 @@ pub fn spark(pen: &mut Pen<'_>, x: u16, y: u16, width: u16, values: &[u32]) -> u
         Span::new("  last ", theme.muted),
         Span::new(figures::count(u64::from(last)), theme.strong),
         Span::new("  min ", theme.muted),
-        Span::new(figures::count(u64::from(least)), theme.text),
+        Span::new(figures::count(u64::from(lowest)), theme.text),
         Span::new("  max ", theme.muted),
         Span::new(figures::count(u64::from(most)), theme.text),
     ];

@@ -201,7 +201,8 @@ impl Table<'_> {
                 shown.then(|| match column.width {
                     Width::Fixed(width) => width,
                     Width::Flex(least, weight) => {
-                        let share = if weights == 0 { 0 } else { left * weight / weights };
+                        let part = u32::from(left) * u32::from(weight);
+                        let share = part.checked_div(u32::from(weights)).unwrap_or(0) as u16;
                         left -= share;
                         weights -= weight;
                         least + share
