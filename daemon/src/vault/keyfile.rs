@@ -357,3 +357,33 @@ fn read_header(file: &File, path: &Path, kek: &SecretKey) -> Result<Epoch, Vault
     let key = plain.as_slice().try_into().map_err(|_| bad("its epoch key has the wrong length"))?;
     Ok(Epoch { id: u64::from_le_bytes(id), key: SecretKey::new(key) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crash_behind_the_tombstone_or_behind_the_slot_is_finished_at_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || KeyFile::open(dir.path(), SecretKey::new([5; 32])).unwrap();
+        let (keys, _) = open();
+        keys.ensure(&[1, 2, 3]).unwrap();
+        keys.get(1).unwrap();
+        keys.writing().tombs.add(&[1, 2]).unwrap();
+        keys.bury(&[1]).unwrap();
+        assert!(matches!(keys.get(1), Err(VaultError::Erased { subject: 1 })), "before the epoch is replaced");
+        drop(keys);
+        let (keys, finished) = open();
+        assert_eq!(finished, 1);
+        assert!(matches!(keys.get(2), Err(VaultError::Erased { subject: 2 })));
+        keys.get(3).unwrap();
+        assert_eq!(open().1, 0);
+    }
+
+    #[test]
+    fn runs_are_what_follows_each_other() {
+        assert_eq!(runs(&[1, 2, 4, 7, 8, 9]).collect::<Vec<_>>(), [&[1, 2][..], &[4], &[7, 8, 9]]);
+        let long: Vec<u64> = (0..=CHUNK as u64).collect();
+        assert_eq!(runs(&long).map(<[u64]>::len).collect::<Vec<_>>(), [CHUNK, 1]);
+    }
+}

@@ -163,3 +163,31 @@ fn guarded<T>(doing: &'static str, work: impl FnOnce() -> Result<T, StoreError>)
 fn failed(doing: &'static str) -> impl Fn(sled::Error) -> StoreError {
     move |error| StoreError::Index { doing, why: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_flushed_is_in_the_files_and_comes_with_its_position() {
+        let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let index = Index::open(dir.path(), 1 << 20).unwrap();
+        assert_eq!(index.applied().unwrap(), None);
+        index.apply([(b"\x01a".to_vec(), Some(b"1".to_vec()))], Some(7)).unwrap();
+        index.flush().unwrap();
+        fs::create_dir(copy.path().join(FOLDER)).unwrap();
+        for file in ["conf", "db"] {
+            fs::copy(dir.path().join(FOLDER).join(file), copy.path().join(FOLDER).join(file)).unwrap();
+        }
+        let found = Index::open(copy.path(), 1 << 20).unwrap();
+        assert_eq!(found.applied().unwrap(), Some(7));
+        let rows: Vec<RawRow> = found.walk().map(Result::unwrap).collect();
+        assert_eq!(rows, [(b"\x01a".to_vec(), b"1".to_vec())], "the position is no row");
+    }
+
+    #[test]
+    fn a_panic_inside_is_an_error_outside() {
+        let Err(error) = guarded::<()>("opening", || panic!("segment 3 is odd")) else { panic!("no error") };
+        assert!(error.to_string().contains("segment 3 is odd"), "{error}");
+    }
+}

@@ -314,6 +314,11 @@ mod tests {
         assert_eq!(refused, Err(CommitError::Unfit { which: 2, why: "the row is no counter" }));
         let overflow = gathering.admit(commit(vec![], vec![merge(b"n", i64::MAX)])).unwrap();
         assert!(matches!(overflow, Err(CommitError::Unfit { which: 0, .. })));
+        let no_bob = Precondition::Absent { space: GUESTS, key: key(b"bob") };
+        let next = gathering.admit(commit(vec![no_bob], vec![merge(b"n", 1)])).unwrap();
+        assert_eq!(next, Ok(Accepted { lsn: 7, merged: vec![11] }), "as if the refused ones had never been there");
+        let mut gathering = Gathering::new(&map, &fences, 7);
+        gathering.admit(commit(vec![], vec![merge(b"n", i64::MAX)])).unwrap().unwrap_err();
         assert!(gathering.finish(SetSums::default(), &mut SetHash::new([0; 32])).is_none());
     }
 

@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
+use std::time::Duration;
+
+use usher_common::model::Timestamp;
 
 use super::disk;
 use super::error::StoreError;
@@ -116,8 +119,7 @@ fn sweep(shared: &Shared) -> Result<(), StoreError> {
     loop {
         let Some((oldest, next)) = candidate(&shared.catalog.lock(), &shared.readers) else { return Ok(()) };
         let last_commit = SegmentStream::open(&next.path, next.compressed, u64::MAX)?.header.time;
-        let age = (shared.clock)().millis_since(last_commit);
-        if u128::try_from(age).unwrap_or(0) < shared.keep_log.as_millis() {
+        if !old_enough((shared.clock)(), last_commit, shared.keep_log) {
             return Ok(());
         }
         shared.catalog.lock().segments.remove(0);
@@ -125,6 +127,11 @@ fn sweep(shared: &Shared) -> Result<(), StoreError> {
         disk::sync_dir(shared.catalog.dir())?;
         tracing::info!(segment = %oldest.path.display(), "a segment of the commit log has gone");
     }
+}
+
+/// Whether what was last committed then is kept long enough; after a clock set back it is kept longer.
+fn old_enough(now: Timestamp, last_commit: Timestamp, keep: Duration) -> bool {
+    u128::try_from(now.millis_since(last_commit)).is_ok_and(|age| age >= keep.as_millis())
 }
 
 /// The oldest segment, if checkpoints and readers are past it, and the one after it.
@@ -166,6 +173,14 @@ mod tests {
                 }
             }
             assert_eq!(candidate(&inner, &readers).is_some(), goes, "{checkpointed} {audit:?} {backup:?}");
+        }
+    }
+
+    #[test]
+    fn age_counts_from_the_last_commit() {
+        let keep = Duration::from_secs(7);
+        for (now, old) in [(7_000, false), (7_999, false), (8_000, true), (0, false), (-9_000, false)] {
+            assert_eq!(old_enough(Timestamp(now), Timestamp(1_000), keep), old, "{now}");
         }
     }
 

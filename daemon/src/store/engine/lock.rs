@@ -52,6 +52,8 @@ mod tests {
         let first = Lock::take(dir.path()).unwrap();
         let Err(StoreError::Locked { pid, .. }) = Lock::take(dir.path()) else { panic!("two got in") };
         assert_eq!(pid, std::process::id().to_string());
+        // As a child has it that is just being started.
+        let _copy = first.0.try_clone().unwrap();
         drop(first);
         Lock::take(dir.path()).unwrap();
     }

@@ -90,6 +90,28 @@ async fn a_damaged_checkpoint_gives_way_to_the_one_before_and_with_none_the_star
 }
 
 #[tokio::test]
+async fn a_changed_byte_in_a_checkpoint_is_noticed_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, _) = Engine::open(options(dir.path())).unwrap();
+    engine.commit(changing(vec![put("a", "some value")])).await.unwrap();
+    let path = engine.checkpoint().await.unwrap().path;
+    engine.close().await.unwrap();
+    let plain = zstd::decode_all(fs::File::open(&path).unwrap()).unwrap();
+    let read = || {
+        let mut file = checkpoint::Checkpoint::open(&path)?;
+        while file.next_row()?.is_some() {}
+        Ok::<(), StoreError>(())
+    };
+    read().unwrap();
+    for at in 0..plain.len() {
+        let mut bad = plain.clone();
+        bad[at] ^= 1;
+        fs::write(&path, zstd::encode_all(bad.as_slice(), 1).unwrap()).unwrap();
+        assert!(matches!(read(), Err(StoreError::BadCheckpoint { .. })), "byte {at}");
+    }
+}
+
+#[tokio::test]
 async fn readers_follow_the_log_over_segments_compressed_or_not() {
     let dir = tempfile::tempdir().unwrap();
     let mut options = options(dir.path());

@@ -192,6 +192,23 @@ async fn a_log_that_has_lost_its_acknowledged_end_is_refused() {
 }
 
 #[tokio::test]
+async fn a_checkpoint_alone_tells_that_the_end_of_the_log_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let (engine, _) = Engine::open(options(dir.path())).unwrap();
+    for n in 0..3 {
+        engine.commit(changing(vec![put("a", [n])])).await.unwrap();
+    }
+    engine.checkpoint().await.unwrap();
+    engine.close().await.unwrap();
+    let (path, offsets) = frames(dir.path());
+    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(offsets[2]).unwrap();
+    fs::remove_file(dir.path().join("session")).unwrap();
+    fs::remove_dir_all(dir.path().join("index")).unwrap();
+    let Err(error) = Engine::open(options(dir.path())) else { panic!("it opened") };
+    assert!(matches!(error, StoreError::LogShort { log: 2, known: 3, .. }), "{error}");
+}
+
+#[tokio::test]
 async fn another_root_key_is_named_as_that() {
     let dir = tempfile::tempdir().unwrap();
     some_rows(dir.path(), 1).await;
