@@ -1,5 +1,6 @@
 //! `usherd`, the daemon: sends campaigns, watches providers, keeps what it promised.
 
+pub mod api;
 pub mod campaigns;
 pub mod clock;
 pub mod codec;

@@ -1,3 +1,87 @@
-//! Entry point.
+//! `usherd`: arguments, configuration, logging, and then the daemon.
 
-fn main() {}
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use usherd::config::{Config, Sources, Table};
+use usherd::service::daemon;
+use usherd::service::logging::Logging;
+
+/// The dispatch daemon: sends campaigns, watches the providers, fails over.
+///
+/// Reads one TOML file and the environment; every key is explained in the example configuration. SIGTERM drains and
+/// stops, SIGHUP reads the configuration again.
+///
+/// Exit codes: 0 stopped as asked; 1 it could not go on; 2 the configuration or the arguments cannot be used.
+#[derive(Debug, Parser)]
+#[command(name = "usherd", version)]
+struct Arguments {
+    /// The configuration file. Without it /etc/usher/usherd.toml is read where it exists, else the environment alone.
+    #[arg(long, env = "USHER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Check the configuration, print every value with its source, and exit.
+    #[arg(long)]
+    check_config: bool,
+    /// Print the manual page in roff and exit.
+    #[arg(long, hide = true)]
+    man: bool,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.man {
+        return print_manual();
+    }
+    let file = arguments.config.or_else(|| Some(daemon::default_config()).filter(|path| path.exists()));
+    let sources = Sources::of_process(file);
+    let loaded = match Config::load(&sources) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            let mut out = std::io::stderr().lock();
+            for error in &errors {
+                let _ = writeln!(out, "{error}");
+            }
+            let _ = writeln!(out, "{} in the configuration; nothing was started", count(errors.len()));
+            return ExitCode::from(2);
+        }
+    };
+    if arguments.check_config {
+        let mut out = std::io::stdout().lock();
+        let _ = write!(out, "{}", Table(&loaded));
+        for warning in &loaded.warnings {
+            let _ = writeln!(out, "warning: {warning}");
+        }
+        return ExitCode::SUCCESS;
+    }
+    let logging = match Logging::start(loaded.config.log) {
+        Ok(logging) => logging,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "usherd: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match daemon::run(loaded, sources, logging).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            let _ = writeln!(std::io::stderr(), "usherd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn count(n: usize) -> String {
+    if n == 1 { "1 error".to_owned() } else { format!("{n} errors") }
+}
+
+fn print_manual() -> ExitCode {
+    let manual = clap_mangen::Man::new(<Arguments as clap::CommandFactory>::command());
+    let mut page = Vec::new();
+    match manual.render(&mut page).and_then(|()| std::io::stdout().write_all(&page)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

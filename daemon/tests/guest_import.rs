@@ -146,8 +146,8 @@ fn the_guides_example_is_read_without_its_impossible_numbers() {
 
 #[test]
 fn generated_lists_are_read_whole() {
-    // 17 of the ten thousand have no e-mail address and the telephone number of an earlier one.
-    for (name, guests, repeated) in [("guests-120.csv", 120, 0), ("guests-10000.csv", 10_000, 17)] {
+    // 17 of the ten thousand have no e-mail address and share the telephone of somebody with another name.
+    for (name, guests, repeated) in [("guests-120.csv", 120, 0), ("guests-10000.csv", 10_000, 0)] {
         let bytes = data(name);
         let (parsed, summary) = import_by(&bytes, 8191).unwrap();
         assert_eq!((summary.records, parsed.len() as u64), (guests, guests), "{name}");

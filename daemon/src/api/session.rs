@@ -9,7 +9,8 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use usher_common::protocol::{
-    CLIENT_FRAME_CAP, ClientFrame, Codec, Have, Problem, ProblemCode, ServerFrame, TYPES, Topic, Welcome, decode, encode,
+    CLIENT_FRAME_CAP, ClientFrame, Codec, Have, Problem, ProblemCode, ServerFrame, TYPES, Topic, Welcome, decode,
+    encode,
 };
 
 use super::{Api, Caller};
@@ -45,8 +46,7 @@ enum End {
 
 /// Serves one client until it goes or `stop` is cancelled.
 pub(super) async fn serve(api: Arc<Api>, caller: Caller, socket: WebSocket, codec: Codec, stop: CancellationToken) {
-    let mut session =
-        Session { api, caller: Arc::new(caller), socket, codec, follows: HashMap::new(), log: None };
+    let mut session = Session { api, caller: Arc::new(caller), socket, codec, follows: HashMap::new(), log: None };
     let end = session.run(&stop).await.err().unwrap_or(End::Gone);
     for topic in session.follows.keys() {
         session.api.board.follow(*topic, false);

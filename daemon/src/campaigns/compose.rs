@@ -5,8 +5,8 @@
 
 use usher_common::model::{CampaignClass, CampaignId, Channel, Guest, GuestId, ListId, MessageId, Rendered, Timestamp};
 
-use super::service::CampaignError;
 use super::context::Context;
+use super::service::CampaignError;
 use super::sms;
 use super::template::{Template, TemplateError};
 use crate::compliance::{Letter, Refusal, Sender, gate, unsubscribe};

@@ -10,10 +10,10 @@ use usher_common::model::{
     GuestId, Schedule, StateCounts, TOKENS, TemplateBody, Timestamp,
 };
 
-use super::lifecycle::{self, Event};
 use super::builtin;
 use super::compose::Kit;
 use super::context::Context;
+use super::lifecycle::{self, Event};
 use super::template::{Template, TemplateError};
 use crate::config::Organisation;
 use crate::guests::{BookError, GuestBook, Segment, address_on, nearest};
@@ -125,7 +125,12 @@ impl Campaigns {
             return Err(spec_error("channels", "name at least one of email, sms, whatsapp, slack"));
         }
         let mut seen = Vec::new();
-        spec.channels.retain(|c| !seen.contains(c) && { seen.push(*c); true });
+        spec.channels.retain(|c| {
+            !seen.contains(c) && {
+                seen.push(*c);
+                true
+            }
+        });
         let organisation = self.organisation(&spec.organisation)?;
         Template::compile_with(&self.template(&spec.template)?, &self.custom(&spec)?)?;
         for name in spec.values.keys() {

@@ -149,7 +149,8 @@ mod tests {
     #[test]
     fn the_opt_out_header_is_read_strictly() {
         let text = "1 Mill Lane, Bath BA1 1AA";
-        for bad in ["https://x.example/u/abc", "<http://x.example/u>", "<mailto:a@x.example>", "<https://a>,<https://b>"]
+        for bad in
+            ["https://x.example/u/abc", "<http://x.example/u>", "<mailto:a@x.example>", "<https://a>,<https://b>"]
         {
             assert_eq!(refused(text, &headers(bad, POST), &SENDER), Some("RFC8058-ONE-CLICK"), "{bad}");
         }

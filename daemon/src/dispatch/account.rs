@@ -289,7 +289,8 @@ impl Account {
             state.breaker.on_probe(ticket, found.passed(), now, &mut state.dice);
         }
         if !found.passed() {
-            let class = if matches!(found, Probe::Unusable(_)) { OutcomeClass::Unusable } else { OutcomeClass::NotSent };
+            let class =
+                if matches!(found, Probe::Unusable(_)) { OutcomeClass::Unusable } else { OutcomeClass::NotSent };
             state.last = Some((class, format!("probe: {}", found.detail()), wall));
         }
         let turned = turn(before, &state.breaker, now);

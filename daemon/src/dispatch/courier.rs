@@ -132,8 +132,7 @@ fn prepare(
         let outgoing: Vec<Outgoing> = group.iter().map(|r| r.outgoing.clone()).collect();
         match load.account.provider.prepare(&outgoing, &key(secret, &outgoing)) {
             Ok(prepared) => {
-                let members =
-                    group.into_iter().map(|ready| Member { ready, permit: load.permit.split(1) }).collect();
+                let members = group.into_iter().map(|ready| Member { ready, permit: load.permit.split(1) }).collect();
                 requests.push(Request { prepared, members });
                 return;
             }

@@ -172,7 +172,12 @@ async fn expand(shared: &Arc<Shared>, mut row: CampaignRow) -> Result<bool, Camp
             shared.touched(crate::store::Lane { campaign: row.id, channel });
         }
         if part.last {
-            tell(shared, row.id, Level::Info, format!("{} guests became {} messages", row.record.guests, row.record.messages));
+            tell(
+                shared,
+                row.id,
+                Level::Info,
+                format!("{} guests became {} messages", row.record.guests, row.record.messages),
+            );
             return Ok(true);
         }
     }

@@ -83,14 +83,7 @@ mod tests {
     use super::*;
 
     fn answer(class: OutcomeClass, scope: Option<Scope>) -> Answer {
-        Answer {
-            class,
-            scope,
-            code: "x".into(),
-            detail: String::new(),
-            provider_id: String::new(),
-            retry_after: None,
-        }
+        Answer { class, scope, code: "x".into(), detail: String::new(), provider_id: String::new(), retry_after: None }
     }
 
     fn situation() -> Situation {

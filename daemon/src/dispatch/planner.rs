@@ -34,6 +34,7 @@ pub(super) async fn run(shared: Arc<Shared>, ledger: mpsc::Sender<Entry>, stop: 
         let woken = shared.wake.notified();
         let mut woken = std::pin::pin!(woken);
         woken.as_mut().enable();
+        shared.planner_is_alive();
         let rest = match plan(&shared, &ledger, &mut fair) {
             Ok(rest) => rest,
             Err(error) => {
@@ -122,12 +123,7 @@ fn fair_id(lane: Lane, state: &LaneState) -> LaneId {
     LaneId { organisation: state.organisation, campaign: CampaignId(hasher.finish()) }
 }
 
-fn take_turn(
-    shared: &Arc<Shared>,
-    ledger: &mpsc::Sender<Entry>,
-    lane: Lane,
-    granted: usize,
-) -> Result<TurnEnd, Error> {
+fn take_turn(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, lane: Lane, granted: usize) -> Result<TurnEnd, Error> {
     let now = shared.clock.mono();
     let candidates = shared.candidates(lane.channel);
     let account = match route(&candidates, &[], false, now) {

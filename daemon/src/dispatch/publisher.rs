@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use usher_common::model::{CampaignId, CampaignRow, CampaignState, Channel, Health, MessageState, Overview, StateCounts};
+use usher_common::model::{
+    CampaignId, CampaignRow, CampaignState, Channel, Health, MessageState, Overview, StateCounts,
+};
 use usher_common::protocol::{Row, Topic};
 
 use super::shared::Shared;
@@ -169,7 +171,8 @@ fn findings(
         findings.push((level, format!("{} is down ({said}); {}: {what}", provider.name, provider.channel)));
     }
     if counts.unknown > 0 {
-        findings.push((Health::Warning, format!("{} messages are in doubt: see the campaign's messages", counts.unknown)));
+        findings
+            .push((Health::Warning, format!("{} messages are in doubt: see the campaign's messages", counts.unknown)));
     }
     for campaign in known.values().filter(|k| k.row.deleted.is_none()) {
         let row = &campaign.row;

@@ -1,6 +1,7 @@
 //! What the parts of dispatch share: the room they meet in.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -89,6 +90,8 @@ pub struct Shared {
     inner: Mutex<Inner>,
     total: Mutex<Window>,
     failed: watch::Sender<Option<String>>,
+    /// When the planner was last seen, in milliseconds of monotonic time.
+    seen: AtomicU64,
 }
 
 impl Shared {
@@ -116,6 +119,7 @@ impl Shared {
             inner: Mutex::default(),
             total: Mutex::default(),
             failed: watch::Sender::new(None),
+            seen: AtomicU64::new(0),
         }
     }
 
@@ -143,6 +147,20 @@ impl Shared {
     /// Why dispatch cannot go on, as soon as that is so.
     pub fn failure(&self) -> watch::Receiver<Option<String>> {
         self.failed.subscribe()
+    }
+
+    /// How long the planner was not seen.
+    pub fn idle_for(&self) -> Duration {
+        self.clock.mono().saturating_sub(Duration::from_millis(self.seen.load(Ordering::Relaxed)))
+    }
+
+    pub(super) fn planner_is_alive(&self) {
+        self.seen.store(self.clock.mono().as_millis() as u64, Ordering::Relaxed);
+    }
+
+    /// Tells of something that somebody should look at.
+    pub fn warn(&self, object: &str, text: String) {
+        self.board.tell(self.clock.now(), Level::Warning, object, text);
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -95,9 +95,9 @@ impl Shared {
             .provider
             .prepare(std::slice::from_ref(&outgoing), &key)
             .map_err(|error| not_taken(OutcomeClass::Refused, error.to_string()))?;
-        let intent =
-            AuditEntry::Intent { provider: provider.clone(), messages: vec![(message.0, prepared.hash)] };
-        let told = AuditEntry::Act { act: "campaign.test".into(), object: campaign.to_string(), detail: message.to_string() };
+        let intent = AuditEntry::Intent { provider: provider.clone(), messages: vec![(message.0, prepared.hash)] };
+        let told =
+            AuditEntry::Act { act: "campaign.test".into(), object: campaign.to_string(), detail: message.to_string() };
         self.store().audit(by, &[told, intent]).await?;
         let begun = self.clock.mono();
         let answers = account.provider.send(&prepared).await;
@@ -105,8 +105,7 @@ impl Shared {
         let Some(answer) = answers.into_iter().next() else {
             return Err(not_taken(OutcomeClass::Unknown, "no answer".to_owned()));
         };
-        let outcome =
-            AuditEntry::Outcome { provider: provider.clone(), outcomes: vec![(message.0, 1, answer.class)] };
+        let outcome = AuditEntry::Outcome { provider: provider.clone(), outcomes: vec![(message.0, 1, answer.class)] };
         self.store().audit(by, &[outcome]).await?;
         if answer.class == OutcomeClass::Accepted {
             return Ok((provider, answer.provider_id));

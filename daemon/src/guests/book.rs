@@ -1,6 +1,6 @@
 //! The guest book: guests in the clear for those who may see them, sealed for the store.
 //!
-//! A guest is known by its e-mail address, else by its number; the same row again changes nothing, a changed row updates
+//! A guest is known by its e-mail address, else by its number and name; the same row again changes nothing, a changed row updates
 //! the columns that its file has and no others. Each guest carries where its data came from and who vouches for it.
 
 use std::sync::Arc;
@@ -354,7 +354,12 @@ impl GuestBook {
             hashes.push((self.email_hash(email), true));
         }
         if let Some(phone) = &guest.phone {
-            hashes.push((self.phone_hash(phone), guest.email.is_none()));
+            if guest.email.is_none() {
+                // Families share telephones: only number and name together tell who it is.
+                let named = format!("phone:{phone} {}", guest.name.to_lowercase());
+                hashes.push((self.vault.index_hash("address", &named), true));
+            }
+            hashes.push((self.phone_hash(phone), false));
         }
         if let (Some(slack), true) = (&guest.slack, hashes.is_empty()) {
             hashes.push((self.vault.index_hash("address", &format!("slack:{slack}")), true));

@@ -299,7 +299,8 @@ impl Reading {
     fn judge(&mut self, guest: Guest, parsed: &mut Parsed) {
         let (key, what) = match (&guest.email, &guest.phone, &guest.slack) {
             (Some(email), _, _) => (format!("e{}", email.to_lowercase()), "e-mail address"),
-            (None, Some(phone), _) => (format!("p{phone}"), "telephone number"),
+            // Families share telephones, and each of them is invited.
+            (None, Some(phone), _) => (format!("p{phone} {}", guest.name.to_lowercase()), "telephone number and name"),
             (None, None, Some(slack)) => (format!("s{slack}"), "Slack id"),
             (None, None, None) => {
                 let message = "there is no address left by which this guest could be reached: add an e-mail address \

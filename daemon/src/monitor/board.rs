@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::watch;
-use usher_common::model::Timestamp;
+use usher_common::model::{CampaignId, CampaignRow, Overview, Timestamp};
 use usher_common::protocol::{Codec, Have, Level, LogEvent, Row, ServerFrame, Topic, encode};
 
 /// Rows that went are remembered this many to a topic; a client that is further behind gets a snapshot.
@@ -195,6 +195,24 @@ impl Board {
         Some((bytes, now))
     }
 
+    /// The overview as it was last put.
+    pub fn overview(&self) -> Option<Overview> {
+        let inner = self.inner();
+        match inner.tables.get(&Topic::Overview)?.rows.values().next() {
+            Some((_, Row::Overview(overview))) => Some((**overview).clone()),
+            _ => None,
+        }
+    }
+
+    /// A campaign's row as it was last put.
+    pub fn campaign(&self, id: CampaignId) -> Option<CampaignRow> {
+        let inner = self.inner();
+        match inner.tables.get(&Topic::Campaigns)?.rows.get(&id.to_string()) {
+            Some((_, Row::Campaign(row))) => Some((**row).clone()),
+            _ => None,
+        }
+    }
+
     /// Counts a follower of a topic in (`true`) or out.
     pub fn follow(&self, topic: Topic, follows: bool) {
         let mut inner = self.inner();
@@ -211,7 +229,7 @@ impl Board {
     }
 
     /// Topics of single campaigns that somebody follows: only these are worth the work of putting together.
-    pub fn followed_campaigns(&self) -> Vec<usher_common::model::CampaignId> {
+    pub fn followed_campaigns(&self) -> Vec<CampaignId> {
         let inner = self.inner();
         inner.followers.keys().filter_map(|t| if let Topic::Campaign(id) = t { Some(*id) } else { None }).collect()
     }
@@ -229,7 +247,6 @@ fn forget(table: &mut Table, version: u64, key: String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use usher_common::model::Overview;
     use usher_common::protocol::{SERVER_FRAME_CAP, decode};
 
     fn overview(accepted: u64) -> Row {

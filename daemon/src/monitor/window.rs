@@ -83,9 +83,9 @@ impl Window {
     /// What it says at `now`.
     pub fn figures(&self, now: Duration) -> Figures {
         let sum = |from: u64, to: u64| {
-            (from..to).map(|ago| self.at(now, ago)).fold((0u64, 0u64), |(a, f), (accepted, failed)| {
-                (a + u64::from(accepted), f + u64::from(failed))
-            })
+            (from..to)
+                .map(|ago| self.at(now, ago))
+                .fold((0u64, 0u64), |(a, f), (accepted, failed)| (a + u64::from(accepted), f + u64::from(failed)))
         };
         let (accepted, failed) = sum(0, 60);
         let (accepted5, failed5) = sum(0, SECONDS as u64);

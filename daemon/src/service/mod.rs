@@ -1,3 +1,9 @@
 //! Running as a service: what surrounds the rooms that do the work.
+//!
+//! [`daemon`] starts them in order and stops them in order; [`accounts`] sets providers up as the configuration says;
+//! [`logging`] and [`signals`] are the operating system's side.
 
+pub mod accounts;
+pub mod daemon;
 pub mod logging;
+pub mod signals;

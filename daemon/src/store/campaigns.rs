@@ -155,11 +155,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<u64, Error> {
         let record = CampaignRecord { deleted: Some(now), ..row.record.clone() };
-        let changes = vec![
-            put_record(row.id, &record),
-            Change::Delete { space: space::CAMPAIGN_NAME, key: name_hash.to_vec() },
-        ];
-        let audit = AuditEntry::Act { act: "campaign.delete".into(), object: row.id.to_string(), detail: String::new() };
+        let changes =
+            vec![put_record(row.id, &record), Change::Delete { space: space::CAMPAIGN_NAME, key: name_hash.to_vec() }];
+        let audit =
+            AuditEntry::Act { act: "campaign.delete".into(), object: row.id.to_string(), detail: String::new() };
         self.campaign_commit(by, row, changes, audit).await
     }
 
@@ -169,8 +168,7 @@ impl Store {
             return Err(taken());
         }
         let record = CampaignRecord { deleted: None, ..row.record.clone() };
-        let changes =
-            vec![put_record(row.id, &record), put(space::CAMPAIGN_NAME, name_hash.to_vec(), 0, &row.id.0)];
+        let changes = vec![put_record(row.id, &record), put(space::CAMPAIGN_NAME, name_hash.to_vec(), 0, &row.id.0)];
         let audit =
             AuditEntry::Act { act: "campaign.restore".into(), object: row.id.to_string(), detail: String::new() };
         self.campaign_commit(by, row, changes, audit).await

@@ -190,4 +190,3 @@ fn due_of(retry_key: &[u8]) -> Timestamp {
     let due = retry_key.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_be_bytes);
     Timestamp(due)
 }
-

@@ -194,8 +194,11 @@ impl Store {
             self.forget_address(guest.list, guest.id, hash, &mut changes)?;
         }
         changes.extend(self.touch_list(guest.list, now, -1)?);
-        let audit =
-            AuditEntry::Act { act: "guest.delete".into(), object: guest.id.to_string(), detail: guest.list.to_string() };
+        let audit = AuditEntry::Act {
+            act: "guest.delete".into(),
+            object: guest.id.to_string(),
+            detail: guest.list.to_string(),
+        };
         let expect = vec![Precondition::Version { space: space::GUEST, key, version: guest.version }];
         match self.commit(by, vec![audit], expect, changes).await {
             Ok(_) => Ok(()),

@@ -18,8 +18,6 @@ mod space;
 
 use std::sync::Arc;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 pub use campaigns::{CampaignRow, MAX_TEXT, NewCampaign};
 pub use claims::{Claim, ClaimId, Lane};
 pub use counts::CampaignCounts;
@@ -30,6 +28,8 @@ pub use records::{
     ActRecord, AddressRecord, AttemptRecord, AuditEntry, CampaignRecord, IntentRecord, ListRecord, MAX_ATTEMPTS,
     MessageRecord, SuppressionRecord,
 };
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use claims::Claims;
 use engine::{Change, Commit, CommitError, Committed, Engine, Precondition, Row, Space, StoreError};

@@ -1,0 +1,213 @@
+//! Requests about guests: lists, single guests, imports, exports. What shows personal data is in the audit trail.
+
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use usher_common::model::{GuestChange, ListId};
+use usher_common::protocol::{Act, CsvPage, EffectLine, GuestName, GuestPage, Problem, ProblemCode, Reply, Request};
+
+use super::problem::ToProblem;
+use super::{Api, IMPORTS};
+use crate::guests::{BookError, GuestBook, Intake};
+use crate::store::{AuditEntry, By};
+
+impl Api {
+    fn book(&self) -> &GuestBook {
+        self.dispatcher.shared().campaigns().book()
+    }
+
+    /// Answers a request about guests; `None` where it is about something else.
+    pub(super) async fn guest_request(&self, by: &By, act: &Act, request: &Request) -> Option<Result<Reply, Problem>> {
+        let answer = match request {
+            Request::Lists => self.book().lists().map(Reply::Lists),
+            Request::Guests { list, segment, after, limit } => {
+                self.guests_page(by, *list, segment, *after, *limit as usize).await
+            }
+            Request::Guest { list, guest } => self.guest(by, *list, guest).await,
+            Request::Export { list, segment, after, limit } => {
+                self.export(by, *list, segment, *after, *limit as usize).await
+            }
+            Request::GuestAdd { list, fields, vouched_by } => self.add(by, act, list, fields, vouched_by).await,
+            Request::GuestEdit { list, guest, changes } => self.edit(by, act, *list, guest, changes).await,
+            Request::GuestDelete { list, guest } => self.delete(by, act, *list, guest).await,
+            Request::GuestBulk { list, change } => self.bulk(by, act, *list, &change.segment, &change.changes).await,
+            Request::ImportOpen { list, file, vouched_by, country } => {
+                return Some(self.import_open(by, list, file, vouched_by, country).await);
+            }
+            Request::ImportChunk { upload, bytes } => return Some(self.import_push(*upload, Some(bytes)).await),
+            Request::ImportFinish { upload } => return Some(self.import_push(*upload, None).await),
+            _ => return None,
+        };
+        Some(answer.map_err(|error| error.problem()))
+    }
+
+    async fn guests_page(
+        &self,
+        by: &By,
+        list: ListId,
+        segment: &str,
+        after: Option<usher_common::model::GuestId>,
+        limit: usize,
+    ) -> Result<Reply, BookError> {
+        let book = self.book();
+        let segment = book.segment(list, segment)?;
+        let (rows, next) = book.page(list, segment.as_ref(), after, limit)?;
+        let access = AuditEntry::Access { object: format!("guests of {list}"), guests: rows.len() as u64 };
+        book.store().audit(by, &[access]).await?;
+        Ok(Reply::Guests(GuestPage { rows, total: book.store().guests_on(list)?, next }))
+    }
+
+    async fn guest(&self, by: &By, list: ListId, name: &GuestName) -> Result<Reply, BookError> {
+        let row = self.book().find(list, name)?;
+        let access = AuditEntry::Access { object: row.id.to_string(), guests: 1 };
+        self.book().store().audit(by, &[access]).await?;
+        Ok(Reply::Guest(Box::new(row)))
+    }
+
+    async fn export(
+        &self,
+        by: &By,
+        list: ListId,
+        segment: &str,
+        after: Option<usher_common::model::GuestId>,
+        limit: usize,
+    ) -> Result<Reply, BookError> {
+        let book = self.book();
+        let segment = book.segment(list, segment)?;
+        let (text, rows, next) = book.export(list, segment.as_ref(), after, limit)?;
+        let access = AuditEntry::Access { object: format!("export of {list}"), guests: rows };
+        book.store().audit(by, &[access]).await?;
+        Ok(Reply::Csv(CsvPage { text, rows, next }))
+    }
+
+    async fn add(
+        &self,
+        by: &By,
+        act: &Act,
+        list: &str,
+        fields: &[GuestChange],
+        vouched_by: &str,
+    ) -> Result<Reply, BookError> {
+        if act.preview {
+            let effect = format!("is added to the list `{list}`");
+            return Ok(Reply::Preview(vec![EffectLine { what: "1 guest".to_owned(), effect }]));
+        }
+        let row = self.book().add(by, list, fields, vouched_by, self.clock.now()).await?;
+        Ok(Reply::Guest(Box::new(row)))
+    }
+
+    async fn edit(
+        &self,
+        by: &By,
+        act: &Act,
+        list: ListId,
+        name: &GuestName,
+        changes: &[GuestChange],
+    ) -> Result<Reply, BookError> {
+        let row = self.book().find(list, name)?;
+        if act.preview {
+            let fields: Vec<&str> = changes.iter().map(|c| c.field.as_str()).collect();
+            let effect = format!("{} changes", fields.join(", "));
+            return Ok(Reply::Preview(vec![EffectLine { what: row.id.to_string(), effect }]));
+        }
+        let row = self.book().edit(by, &row, changes, self.clock.now()).await?;
+        Ok(Reply::Guest(Box::new(row)))
+    }
+
+    async fn delete(&self, by: &By, act: &Act, list: ListId, name: &GuestName) -> Result<Reply, BookError> {
+        let row = self.book().find(list, name)?;
+        if act.preview {
+            let effect = "is deleted and its key destroyed: nothing brings it back".to_owned();
+            return Ok(Reply::Preview(vec![EffectLine { what: row.id.to_string(), effect }]));
+        }
+        self.book().delete(by, &row, self.clock.now()).await?;
+        Ok(Reply::Done(format!("{} was deleted from {list}, and its key destroyed", row.id)))
+    }
+
+    async fn bulk(
+        &self,
+        by: &By,
+        act: &Act,
+        list: ListId,
+        segment: &str,
+        changes: &[GuestChange],
+    ) -> Result<Reply, BookError> {
+        let segment = self.book().segment(list, segment)?;
+        if act.preview {
+            let mut n = 0;
+            let mut cursor = None;
+            loop {
+                let (rows, next) = self.book().page(list, segment.as_ref(), cursor, crate::guests::PAGE)?;
+                n += rows.len();
+                match next {
+                    Some(id) => cursor = Some(id),
+                    None => break,
+                }
+            }
+            let fields: Vec<&str> = changes.iter().map(|c| c.field.as_str()).collect();
+            let effect = format!("{} changes", fields.join(", "));
+            return Ok(Reply::Preview(vec![EffectLine { what: format!("{n} guests"), effect }]));
+        }
+        let n = self.book().bulk(by, list, segment.as_ref(), changes, self.clock.now()).await?;
+        Ok(Reply::Done(format!("{n} guests of {list} were changed")))
+    }
+
+    async fn import_open(
+        &self,
+        by: &By,
+        list: &str,
+        file: &str,
+        vouched_by: &str,
+        country: &str,
+    ) -> Result<Reply, Problem> {
+        let invalid = |text: &str, remedy: &str| Err(Problem::new(ProblemCode::Invalid, text, remedy));
+        if list.trim().is_empty() {
+            return invalid("the list has no name", "name the list that these guests go to");
+        }
+        if vouched_by.trim().is_empty() {
+            return invalid("nobody vouches for these guests", "say who may answer for writing to them");
+        }
+        let (book, now) = (self.book().clone(), self.clock.now());
+        let intake = Intake::begin(book, by.clone(), list.trim(), file, vouched_by.trim(), country, now)
+            .await
+            .map_err(|e| e.problem())?;
+        let mut imports = self.imports.lock().await;
+        if imports.len() >= IMPORTS {
+            return Err(Problem::new(
+                ProblemCode::Unavailable,
+                format!("{IMPORTS} imports are open already"),
+                "wait until one of them has ended",
+            ));
+        }
+        let upload = loop {
+            let candidate = getrandom::u64().unwrap_or(imports.len() as u64) >> 12;
+            if let Entry::Vacant(place) = imports.entry(candidate) {
+                place.insert(Arc::new(Mutex::new(intake)));
+                break candidate;
+            }
+        };
+        Ok(Reply::ImportOpened { upload })
+    }
+
+    async fn import_push(&self, upload: u64, bytes: Option<&Vec<u8>>) -> Result<Reply, Problem> {
+        let gone = || {
+            Problem::new(
+                ProblemCode::NotFound,
+                "this import is not open: it has ended, or the daemon was restarted",
+                "import the file again: what is there already is left as it is",
+            )
+        };
+        let intake = self.imports.lock().await.get(&upload).cloned().ok_or_else(gone)?;
+        let mut intake = intake.lock().await;
+        let now = self.clock.now();
+        let done = match bytes {
+            Some(bytes) => intake.push(bytes, now).await,
+            None => intake.finish(now).await,
+        };
+        if done.is_err() || bytes.is_none() {
+            self.imports.lock().await.remove(&upload);
+        }
+        done.map(Reply::Import).map_err(|e| e.problem())
+    }
+}

@@ -1,0 +1,96 @@
+//! HTTP and WebSocket: console sessions, health, metrics, status routes.
+//!
+//! Who calls is told by the road: the kernel names the user behind the Unix socket, a token stands for the caller on TCP.
+//! Nothing here decides anything about campaigns or guests; it translates.
+
+mod acts;
+mod caller;
+mod guests;
+mod listen;
+mod problem;
+mod routes;
+mod session;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use usher_common::protocol::{Act, Answer, Problem, ProblemCode, Reply, Request, Topic};
+
+pub use caller::Caller;
+pub use listen::{Doors, ListenError, unix};
+pub use routes::router;
+
+use crate::clock::Clock;
+use crate::dispatch::Dispatcher;
+use crate::guests::Intake;
+use crate::monitor::{Board, Metrics};
+use crate::store::By;
+
+/// Imports that one daemon has open at once.
+const IMPORTS: usize = 8;
+
+/// Everything that the doors lead to.
+pub struct Api {
+    environment: String,
+    clock: Clock,
+    board: Board,
+    metrics: Arc<Metrics>,
+    dispatcher: Dispatcher,
+    token: Option<SecretString>,
+    imports: Mutex<HashMap<u64, Arc<Mutex<Intake>>>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Api {
+    /// An interface to a dispatcher that works. `token` is what callers on TCP present. Sessions end when `stop` is
+    /// cancelled, each of them in `tasks`.
+    pub fn new(
+        environment: &str,
+        clock: Clock,
+        (board, metrics): (Board, Arc<Metrics>),
+        dispatcher: Dispatcher,
+        token: Option<SecretString>,
+        (stop, tasks): (CancellationToken, TaskTracker),
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            environment: environment.to_owned(),
+            clock,
+            board,
+            metrics,
+            dispatcher,
+            token,
+            imports: Mutex::default(),
+            stop,
+            tasks,
+        })
+    }
+
+    /// A client follows a topic that is only put together for followers.
+    fn interest(&self, topic: Topic) {
+        if let Topic::Campaign(id) = topic {
+            self.dispatcher.look(id);
+        }
+    }
+
+    /// Answers one request.
+    async fn call(&self, caller: &Caller, request: Request, act: Option<Act>) -> Result<Reply, Problem> {
+        if request.answer() == Answer::Acts && act.is_none() {
+            return Err(Problem::new(
+                ProblemCode::Invalid,
+                "this request changes something and carries no act",
+                "send an act with a key and, where there is one, a reason",
+            ));
+        }
+        let act = act.unwrap_or_default();
+        let by = By { actor: caller.name.clone(), reason: act.reason.clone(), request_id: act.key.clone() };
+        match self.guest_request(&by, &act, &request).await {
+            Some(answer) => answer,
+            None => self.campaign_request(&by, &act, request).await,
+        }
+    }
+}

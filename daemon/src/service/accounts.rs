@@ -1,0 +1,84 @@
+//! Provider accounts as the configuration describes them.
+
+use std::sync::Arc;
+
+use usher_common::model::ProviderKind;
+
+use crate::clock::Clock;
+use crate::config::{ProviderAccess, ProviderSettings, SmtpSecurity};
+use crate::dispatch::breaker;
+use crate::dispatch::{Account, Setup};
+use crate::providers::settings::{Security, SmtpConfig};
+use crate::providers::{BuildError, ProviderConfig, build};
+
+/// Sets up every provider of the configuration, in the order of its channel. Opens no connection.
+pub fn set_up(
+    providers: &[ProviderSettings],
+    suspect_after: u32,
+    clock: &Clock,
+) -> Result<Vec<Arc<Account>>, BuildError> {
+    let mut accounts = Vec::with_capacity(providers.len());
+    for settings in providers {
+        let config = adapter_config(settings);
+        let provider = build(&config)?;
+        let setup = Setup {
+            provider,
+            rank: settings.rank,
+            rate: settings.rate_per_second,
+            burst: settings.burst,
+            max_in_flight: u32::try_from(config.in_flight()).unwrap_or(u32::MAX),
+            batch: settings.batch_size as usize,
+            unit_price: settings.unit_price,
+            currency: settings.currency.clone(),
+            breaker: breaker::Settings { suspect_after, ..breaker::Settings::default() },
+        };
+        // Chance only spreads retries; a seed of the moment is enough.
+        let seed = getrandom::u64().unwrap_or_else(|_| clock.now().0 as u64);
+        accounts.push(Arc::new(Account::new(setup, clock.clone(), seed)));
+    }
+    accounts.sort_by_key(|account| account.rank);
+    Ok(accounts)
+}
+
+fn adapter_config(settings: &ProviderSettings) -> ProviderConfig {
+    let mut config = ProviderConfig::named(&settings.name, settings.kind);
+    config.sender.clone_from(&settings.from);
+    config.ca_file.clone_from(&settings.ca_file);
+    config.request_timeout_ms = settings.timeout.as_millis() as u64;
+    config.max_in_flight = settings.max_in_flight;
+    config.batch_size = Some(settings.batch_size as usize);
+    match &settings.access {
+        ProviderAccess::Resend { base_url, api_key } => {
+            debug_assert_eq!(settings.kind, ProviderKind::Resend);
+            config.base_url = Some(base_url.clone());
+            config.secret = Some(api_key.clone());
+        }
+        ProviderAccess::Twilio { base_url, account_sid, auth_token, messaging_service_sid, status_callback } => {
+            config.base_url = Some(base_url.clone());
+            config.account = Some(account_sid.clone());
+            config.secret = Some(auth_token.clone());
+            config.status_callback.clone_from(status_callback);
+            // A Messaging Service chooses the sender itself, so it goes before a number.
+            if messaging_service_sid.is_some() {
+                config.sender.clone_from(messaging_service_sid);
+            }
+        }
+        ProviderAccess::Smtp { host, port, security, login, hello_name, pool } => {
+            let mut smtp = SmtpConfig::at(host);
+            smtp.port = Some(*port);
+            smtp.security = match security {
+                SmtpSecurity::StartTls => Security::StartTls,
+                SmtpSecurity::Tls => Security::Tls,
+                SmtpSecurity::None => Security::None,
+            };
+            if let Some((user, password)) = login {
+                smtp.user = Some(user.clone());
+                smtp.password = Some(password.clone());
+            }
+            smtp.hello_name.clone_from(hello_name);
+            smtp.pool = *pool as usize;
+            config.smtp = Some(smtp);
+        }
+    }
+    config
+}
