@@ -1,1 +1,8 @@
-//! The whole thing in one command: simulator, daemon, console.
+//! A stage for the whole thing: a simulator, a real daemon on a configuration of its own, and a temporary folder that
+//! holds both. The demo plays on it, the tests that cross crates and the benchmarks do too.
+
+mod programs;
+mod stage;
+
+pub use programs::{Programs, ProgramsError};
+pub use stage::{ORGANISATION, Plan, Stage, TOKEN};

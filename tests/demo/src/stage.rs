@@ -1,0 +1,238 @@
+//! The stage itself.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use usher::session::{Client, Target};
+use usher_common::protocol::Request;
+use usher_sim::Simulator;
+
+use crate::Programs;
+
+/// The organisation that campaigns on the stage are sent for.
+pub const ORGANISATION: &str = "ada-and-ben";
+/// What opens the daemon's TCP port, where the plan asks for one.
+pub const TOKEN: &str = "stage-token-stage-token-stage-token-1";
+
+/// A daemon that does not answer within this has not started.
+const READY: Duration = Duration::from_secs(60);
+
+/// How a stage is set.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// How the simulator is set up.
+    pub simulator: usher_sim::Config,
+    /// Providers of the stage, in order of rank; `resend`, `smtp` and `twilio` unless set.
+    pub providers: Vec<String>,
+    /// Lines of configuration that are put before everything else, for keys of the top and whole sections.
+    pub extra: String,
+    /// Whether the daemon opens a TCP port for consoles.
+    pub tcp: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            simulator: usher_sim::Config::default(),
+            providers: vec!["resend".into(), "smtp".into(), "twilio".into()],
+            extra: String::new(),
+            tcp: false,
+        }
+    }
+}
+
+/// A simulator, and a daemon that believes it to be the world.
+pub struct Stage {
+    /// The simulator; its record is the truth.
+    pub simulator: Simulator,
+    folder: TempDir,
+    programs: Programs,
+    daemon: Option<Child>,
+    port: Option<u16>,
+}
+
+impl Stage {
+    /// Sets the stage and starts the daemon; returns when it answers.
+    pub async fn set(plan: Plan) -> anyhow::Result<Self> {
+        let programs = Programs::get()?;
+        let simulator = Simulator::start(plan.simulator.clone()).await.context("starting the simulator")?;
+        let folder = tempfile::Builder::new().prefix("usher-").tempdir().context("making a temporary folder")?;
+        let port = if plan.tcp { Some(free_port()?) } else { None };
+        let mut stage = Self { simulator, folder, programs, daemon: None, port };
+        stage.write_configuration(&plan)?;
+        stage.start().await?;
+        Ok(stage)
+    }
+
+    /// The folder that everything stands in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The daemon's state.
+    pub fn state(&self) -> PathBuf {
+        self.folder().join("state")
+    }
+
+    /// The daemon's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder().join("usherd.sock")
+    }
+
+    /// The daemon's configuration.
+    pub fn configuration(&self) -> PathBuf {
+        self.folder().join("usherd.toml")
+    }
+
+    /// What the daemon has said so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder().join("usherd.log")).unwrap_or_default()
+    }
+
+    /// The programs.
+    pub fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// The daemon's TCP address, where the plan asked for one.
+    pub fn address(&self) -> Option<String> {
+        self.port.map(|port| format!("127.0.0.1:{port}"))
+    }
+
+    /// The daemon's process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.daemon.as_ref().and_then(Child::id)
+    }
+
+    /// A session with the daemon.
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        Client::connect(&Target::Unix(self.socket())).await.context("connecting to the daemon")
+    }
+
+    /// The command line, pointed at this daemon.
+    pub fn usher(&self) -> Command {
+        let mut command = Command::new(&self.programs.usher);
+        command.env("USHER_SOCKET", self.socket()).kill_on_drop(true).stdin(Stdio::null());
+        command
+    }
+
+    /// Starts the daemon; returns when it answers.
+    pub async fn start(&mut self) -> anyhow::Result<()> {
+        let log = OpenOptions::new().create(true).append(true).open(self.folder().join("usherd.log"))?;
+        let child = Command::new(&self.programs.usherd)
+            .arg("--config")
+            .arg(self.configuration())
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting usherd")?;
+        self.daemon = Some(child);
+        let begun = std::time::Instant::now();
+        loop {
+            if let Some(child) = &mut self.daemon
+                && let Some(status) = child.try_wait()?
+            {
+                bail!("usherd ended with {status} instead of starting:\n{}", self.log());
+            }
+            if let Ok(client) = self.client().await
+                && client.call(Request::Status, None).await.is_ok()
+            {
+                return Ok(());
+            }
+            if begun.elapsed() > READY {
+                bail!("usherd did not answer within {READY:?}:\n{}", self.log());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Kills the daemon where it stands, as a crash would.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        if let Some(mut child) = self.daemon.take() {
+            child.kill().await.context("killing usherd")?;
+        }
+        Ok(())
+    }
+
+    /// Asks the daemon to stop, and waits until it has.
+    pub async fn stop(&mut self) -> anyhow::Result<std::process::ExitStatus> {
+        let mut child = self.daemon.take().ok_or_else(|| anyhow!("usherd does not run"))?;
+        let pid = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
+        if let Some(pid) = pid {
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).context("asking usherd to stop")?;
+        }
+        tokio::time::timeout(Duration::from_secs(90), child.wait())
+            .await
+            .with_context(|| format!("usherd did not stop:\n{}", self.log()))?
+            .context("waiting for usherd")
+    }
+
+    fn write_configuration(&self, plan: &Plan) -> anyhow::Result<()> {
+        let folder = self.folder();
+        std::fs::write(folder.join("ca.pem"), self.simulator.ca_pem())?;
+        let mut text = format!(
+            "environment = \"stage\"\nstate_dir = \"{}\"\n{}\n[socket]\npath = \"{}\"\n",
+            self.state().display(),
+            plan.extra,
+            self.socket().display()
+        );
+        if let Some(port) = self.port {
+            text += &format!("[listen]\noperator = \"127.0.0.1:{port}\"\noperator_token = \"{TOKEN}\"\n");
+        }
+        text += &format!(
+            "[[organisation]]\nname = \"{ORGANISATION}\"\ndisplay_name = \"Ada & Ben\"\ntier = \"INTERNAL\"\n\
+             postal_address = \"1 Mill Lane, Bath BA1 1AA\"\nfrom_email = \"hello@ada-and-ben.example\"\n\
+             sms_sender = \"+14155550100\"\nunsubscribe_base = \"https://rsvp.ada-and-ben.example\"\n\
+             [organisation.values]\nwedding_date = \"12 June 2027\"\nvenue_name = \"The Old Mill\"\n\
+             ceremony_time = \"14:00\"\nrsvp_deadline = \"1 May 2027\"\ncouple_names = \"Ada & Ben\"\n\
+             rsvp_link = \"https://rsvp.ada-and-ben.example\"\nreception_venue = \"The Barn\"\n"
+        );
+        for name in &plan.providers {
+            text += &self.provider(name)?;
+        }
+        let mut file =
+            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(self.configuration())?;
+        file.write_all(text.as_bytes())?;
+        Ok(())
+    }
+
+    fn provider(&self, name: &str) -> anyhow::Result<String> {
+        let own = match name {
+            "resend" => format!(
+                "kind = \"resend\"\nbase_url = \"{}\"\napi_key = \"re_simulator\"\nrate_per_second = 100000\n\
+                 burst = 10000\nmax_in_flight = 16\n",
+                self.simulator.resend_url()
+            ),
+            "twilio" => format!(
+                "kind = \"twilio\"\nbase_url = \"{}\"\naccount_sid = \"AC00000000000000000000000000000001\"\n\
+                 auth_token = \"simulator\"\nfrom = \"+14155550100\"\nburst = 10000\nunit_price = 0.0083\n\
+                 status_callback = \"https://hooks.ada-and-ben.example/twilio\"\n",
+                self.simulator.twilio_url()
+            ),
+            "smtp" => format!(
+                "kind = \"smtp\"\nhost = \"localhost\"\nport = {}\nsecurity = \"starttls\"\nuser = \"usher\"\n\
+                 password = \"simulator\"\nca_file = \"{}\"\nburst = 10000\n",
+                self.simulator.smtp_addr().port(),
+                self.folder().join("ca.pem").display()
+            ),
+            other => bail!("the stage has no provider called {other}"),
+        };
+        Ok(format!("[[provider]]\nname = \"{name}\"\n{own}"))
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> anyhow::Result<u16> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
+    Ok(listener.local_addr()?.port())
+}
