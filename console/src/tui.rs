@@ -68,7 +68,7 @@ pub async fn run(options: Options) -> Result<(), TuiError> {
     crossterm::style::force_color_output(true);
     let guard = Guard::take()?;
     model.size = crossterm::terminal::size()?;
-    let painter = Painter::new(raw_stdout()?, model.size)?;
+    let painter = Painter::new(raw_stdout()?);
     let gap = if std::env::var_os("SSH_CONNECTION").is_some() { GAP_SSH } else { GAP };
     let mut shell = Shell { model, link, painter, scroll: Scroll::default(), ascii: options.ascii, guard, clock, gap };
     let print = shell.run().await?;
@@ -183,7 +183,7 @@ impl Shell {
         let mut buffer = Buffer::empty(Rect::new(0, 0, columns, rows));
         let look = Look::new(self.model.theme, self.ascii);
         views::draw(&self.model, &look, &mut self.scroll, &mut buffer);
-        self.painter.paint(buffer).map(|_| ())
+        self.painter.paint(buffer)
     }
 
     fn carry_out(&mut self, effect: Effect, keys: &mut EventStream) -> io::Result<Next> {
@@ -205,7 +205,7 @@ impl Shell {
                 return Ok(Next::On);
             }
             Effect::Repaint => {
-                self.painter.forget()?;
+                self.painter.forget();
                 return Ok(Next::On);
             }
             Effect::Suspend => {
@@ -213,7 +213,7 @@ impl Shell {
                 *keys = EventStream::new();
                 self.guard.suspend()?;
                 self.model.size = crossterm::terminal::size()?;
-                self.painter.forget()?;
+                self.painter.forget();
                 return Ok(Next::On);
             }
             Effect::Quit { print } => return Ok(Next::Quit { print }),
