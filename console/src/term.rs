@@ -70,12 +70,11 @@ impl<W: Write> Painter<W> {
             return Ok(());
         }
         self.backend.write_all(BEGIN)?;
-        let before = match self.last.take().filter(|last| last.area == buffer.area) {
-            Some(last) => last,
-            None => {
-                queue!(self.backend, ResetColor, SetAttribute(Attribute::Reset), Clear(ClearType::All))?;
-                Buffer::empty(buffer.area)
-            }
+        let before = if let Some(last) = self.last.take().filter(|last| last.area == buffer.area) {
+            last
+        } else {
+            queue!(self.backend, ResetColor, SetAttribute(Attribute::Reset), Clear(ClearType::All))?;
+            Buffer::empty(buffer.area)
         };
         self.backend.draw(before.diff(&buffer).into_iter())?;
         self.backend.write_all(END)?;
@@ -112,6 +111,12 @@ impl<W: Write> Painter<W> {
 /// Standard output without the standard library's line buffer, which would cut a frame into pieces.
 pub fn raw_stdout() -> io::Result<File> {
     io::stdout().as_fd().try_clone_to_owned().map(File::from)
+}
+
+/// Columns and rows of the terminal; of one that does not say, 80 and 24.
+pub fn size() -> io::Result<(u16, u16)> {
+    let (columns, rows) = crossterm::terminal::size()?;
+    Ok(if columns == 0 || rows == 0 { (80, 24) } else { (columns, rows) })
 }
 
 /// Whether the terminal is still there: after a hang-up it is not.

@@ -15,7 +15,7 @@ use crate::app::{Effect, Model, Msg, update};
 use crate::clock::Clock;
 use crate::keys::Key;
 use crate::session::{Link, LinkCommand, LinkEvent, LinkState, Target, act_key};
-use crate::term::{Guard, Painter, is_there, raw_stdout};
+use crate::term::{Guard, Painter, is_there, raw_stdout, size};
 use crate::theme::{Look, ThemeName};
 use crate::views;
 use crate::widgets::Scroll;
@@ -67,7 +67,7 @@ pub async fn run(options: Options) -> Result<(), TuiError> {
     }
     crossterm::style::force_color_output(true);
     let guard = Guard::take()?;
-    model.size = crossterm::terminal::size()?;
+    model.size = size()?;
     let painter = Painter::new(raw_stdout()?);
     let gap = if std::env::var_os("SSH_CONNECTION").is_some() { GAP_SSH } else { GAP };
     let mut shell = Shell { model, link, painter, scroll: Scroll::default(), ascii: options.ascii, guard, clock, gap };
@@ -212,7 +212,7 @@ impl Shell {
                 // Its thread reads keys; while the shell has the terminal, they are the shell's.
                 *keys = EventStream::new();
                 self.guard.suspend()?;
-                self.model.size = crossterm::terminal::size()?;
+                self.model.size = size()?;
                 self.painter.forget();
                 return Ok(Next::On);
             }
