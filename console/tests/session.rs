@@ -99,14 +99,18 @@ async fn who_does_not_keep_up_holds_nobody_back_and_gets_the_newest_in_the_end()
     assert!(last < 1.0, "the snapshot comes first");
     fake.push(ServerFrame::Heartbeat { seq: 1, now: Timestamp(0) });
     let mut handed = 1;
+    let mut before = last;
     while last < 600.0 {
         let next = rate(&updates.next().await.expect("an update"));
         assert!(next > last);
-        last = next;
+        (before, last) = (last, next);
         handed += 1;
     }
     assert!(handed < 600, "some were left out: {handed}");
-    assert!(fake.hears(subscription).await.0.is_some());
+    // Asked for once, from exactly what was handed over.
+    let asked = fake.hears(subscription).await.0.expect("it says what it has");
+    assert_eq!(asked.version, before as u64);
+    assert_eq!(fake.heard_so_far().iter().filter_map(subscription).count(), 0);
 }
 
 #[tokio::test]
