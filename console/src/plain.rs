@@ -24,6 +24,8 @@ pub struct Narrator {
     overview: Option<Overview>,
     link: Option<String>,
     summed_at: Option<Duration>,
+    /// The daemon's epoch, and the place of the last event that was told.
+    told: (u64, u64),
 }
 
 impl Narrator {
@@ -45,6 +47,9 @@ impl Narrator {
                 }
             }
             LinkEvent::Welcome { welcome, acts } => {
+                if self.told.0 != welcome.epoch {
+                    self.told = (welcome.epoch, 0);
+                }
                 let types = if *acts { "" } else { ", other types than this console" };
                 let said =
                     format!("usherd {}, {}{types}, you are {}", welcome.version, welcome.environment, welcome.actor);
@@ -65,10 +70,11 @@ impl Narrator {
                 if *skipped > 0 {
                     out.push(line(now, "warning", "log", &format!("{skipped} events skipped for a slow line")));
                 }
-                for event in events {
+                for event in events.iter().filter(|event| event.position > self.told.1) {
                     let at = Now { wall: event.at, ..now };
                     out.push(line(at, level_word(event.level), &event.object, &event.text));
                 }
+                self.told.1 = events.iter().map(|event| event.position).max().unwrap_or(0).max(self.told.1);
             }
             LinkEvent::Heartbeat(_) | LinkEvent::Answer { .. } => {}
         }

@@ -9,12 +9,13 @@ use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::style::{Attribute, ResetColor, SetAttribute};
+use crossterm::terminal::{
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
 use crossterm::{cursor, execute, queue};
-use ratatui::backend::CrosstermBackend;
+use ratatui::backend::{Backend as _, CrosstermBackend};
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
-use ratatui::{Terminal, TerminalOptions, Viewport};
 
 /// What a synchronized update begins and ends with; terminals that do not know it ignore it.
 const BEGIN: &[u8] = b"\x1b[?2026h";
@@ -49,48 +50,42 @@ impl<W: Write> Write for FrameWriter<W> {
     }
 }
 
-/// Draws buffers onto a terminal: only what differs, and nothing when nothing does.
+/// Draws buffers onto a terminal: only what differs, and nothing when nothing does. It never asks the terminal
+/// anything: on a slow line the answer would end up in somebody's shell.
 #[derive(Debug)]
 pub struct Painter<W: Write> {
-    terminal: Terminal<CrosstermBackend<FrameWriter<W>>>,
+    backend: CrosstermBackend<FrameWriter<W>>,
     last: Option<Buffer>,
 }
 
 impl<W: Write> Painter<W> {
-    /// A painter of so many columns and rows.
-    pub fn new(out: W, size: (u16, u16)) -> io::Result<Self> {
-        let area = Rect::new(0, 0, size.0, size.1);
-        let options = TerminalOptions { viewport: Viewport::Fixed(area) };
-        let terminal = Terminal::with_options(CrosstermBackend::new(FrameWriter { frame: Vec::new(), out }), options)?;
-        Ok(Self { terminal, last: None })
+    /// A painter that knows nothing of what the terminal shows.
+    pub fn new(out: W) -> Self {
+        Self { backend: CrosstermBackend::new(FrameWriter { frame: Vec::new(), out }), last: None }
     }
 
-    /// Paints a buffer; says whether anything was written.
-    pub fn paint(&mut self, buffer: Buffer) -> io::Result<bool> {
+    /// Paints a buffer, in one write; writes nothing when it is the same as the last.
+    pub fn paint(&mut self, buffer: Buffer) -> io::Result<()> {
         if self.last.as_ref() == Some(&buffer) {
-            return Ok(false);
+            return Ok(());
         }
-        self.terminal.backend_mut().write_all(BEGIN)?;
-        if self.last.as_ref().map(|last| last.area) != Some(buffer.area) {
-            self.terminal.resize(buffer.area)?;
-        }
-        self.terminal.draw(|frame| {
-            let area = frame.area();
-            if area == buffer.area {
-                *frame.buffer_mut() = buffer.clone();
-            }
-        })?;
-        let backend = self.terminal.backend_mut();
-        backend.write_all(END)?;
-        Write::flush(backend)?;
+        self.backend.write_all(BEGIN)?;
+        let before = if let Some(last) = self.last.take().filter(|last| last.area == buffer.area) {
+            last
+        } else {
+            queue!(self.backend, ResetColor, SetAttribute(Attribute::Reset), Clear(ClearType::All))?;
+            Buffer::empty(buffer.area)
+        };
+        self.backend.draw(before.diff(&buffer).into_iter())?;
+        self.backend.write_all(END)?;
+        Write::flush(&mut self.backend)?;
         self.last = Some(buffer);
-        Ok(true)
+        Ok(())
     }
 
     /// Makes the next frame paint everything.
-    pub fn forget(&mut self) -> io::Result<()> {
+    pub fn forget(&mut self) {
         self.last = None;
-        self.terminal.clear()
     }
 
     /// What was painted last.
@@ -108,15 +103,20 @@ impl<W: Write> Painter<W> {
         } else {
             format!("\x1b]52;c;{encoded}\x07")
         };
-        let backend = self.terminal.backend_mut();
-        backend.write_all(bytes.as_bytes())?;
-        Write::flush(backend)
+        self.backend.write_all(bytes.as_bytes())?;
+        Write::flush(&mut self.backend)
     }
 }
 
 /// Standard output without the standard library's line buffer, which would cut a frame into pieces.
 pub fn raw_stdout() -> io::Result<File> {
     io::stdout().as_fd().try_clone_to_owned().map(File::from)
+}
+
+/// Columns and rows of the terminal; of one that does not say, 80 and 24.
+pub fn size() -> io::Result<(u16, u16)> {
+    let (columns, rows) = crossterm::terminal::size()?;
+    Ok(if columns == 0 || rows == 0 { (80, 24) } else { (columns, rows) })
 }
 
 /// Whether the terminal is still there: after a hang-up it is not.
@@ -178,6 +178,8 @@ mod tests {
     use std::cell::RefCell;
     use std::rc::Rc;
 
+    use ratatui::layout::Rect;
+
     use super::*;
     use crate::app::{Model, Msg, update};
     use crate::fixtures;
@@ -220,8 +222,7 @@ mod tests {
         fn new(size: (u16, u16), theme: ThemeName) -> Self {
             crossterm::style::force_color_output(true);
             let counting = Counting::default();
-            let painter = Painter::new(counting.clone(), size).expect("a counter never fails");
-            counting.take();
+            let painter = Painter::new(counting.clone());
             Self { model: fixtures::live(theme), painter, counting, scroll: Scroll::default(), size }
         }
 

@@ -15,7 +15,7 @@ use crate::app::{Effect, Model, Msg, update};
 use crate::clock::Clock;
 use crate::keys::Key;
 use crate::session::{Link, LinkCommand, LinkEvent, LinkState, Target, act_key};
-use crate::term::{Guard, Painter, is_there, raw_stdout};
+use crate::term::{Guard, Painter, is_there, raw_stdout, size};
 use crate::theme::{Look, ThemeName};
 use crate::views;
 use crate::widgets::Scroll;
@@ -67,8 +67,8 @@ pub async fn run(options: Options) -> Result<(), TuiError> {
     }
     crossterm::style::force_color_output(true);
     let guard = Guard::take()?;
-    model.size = crossterm::terminal::size()?;
-    let painter = Painter::new(raw_stdout()?, model.size)?;
+    model.size = size()?;
+    let painter = Painter::new(raw_stdout()?);
     let gap = if std::env::var_os("SSH_CONNECTION").is_some() { GAP_SSH } else { GAP };
     let mut shell = Shell { model, link, painter, scroll: Scroll::default(), ascii: options.ascii, guard, clock, gap };
     let print = shell.run().await?;
@@ -183,7 +183,7 @@ impl Shell {
         let mut buffer = Buffer::empty(Rect::new(0, 0, columns, rows));
         let look = Look::new(self.model.theme, self.ascii);
         views::draw(&self.model, &look, &mut self.scroll, &mut buffer);
-        self.painter.paint(buffer).map(|_| ())
+        self.painter.paint(buffer)
     }
 
     fn carry_out(&mut self, effect: Effect, keys: &mut EventStream) -> io::Result<Next> {
@@ -205,15 +205,15 @@ impl Shell {
                 return Ok(Next::On);
             }
             Effect::Repaint => {
-                self.painter.forget()?;
+                self.painter.forget();
                 return Ok(Next::On);
             }
             Effect::Suspend => {
                 // Its thread reads keys; while the shell has the terminal, they are the shell's.
                 *keys = EventStream::new();
                 self.guard.suspend()?;
-                self.model.size = crossterm::terminal::size()?;
-                self.painter.forget()?;
+                self.model.size = size()?;
+                self.painter.forget();
                 return Ok(Next::On);
             }
             Effect::Quit { print } => return Ok(Next::Quit { print }),

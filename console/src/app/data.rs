@@ -33,6 +33,8 @@ pub struct Data {
     pub log: VecDeque<LogEvent>,
     /// Events that never came here, because the line was too slow.
     pub log_skipped: u64,
+    /// The daemon's epoch and the place of its newest event here, so that a new line does not tell it twice.
+    log_at: (u64, u64),
 }
 
 impl Data {
@@ -79,13 +81,26 @@ impl Data {
         }
     }
 
-    /// What happened.
-    pub fn events(&mut self, skipped: u64, events: Vec<LogEvent>) {
+    /// A daemon answered; its log counts from 1 in each epoch.
+    pub fn epoch(&mut self, epoch: u64) {
+        if self.log_at.0 != epoch {
+            self.log_at = (epoch, 0);
+        }
+    }
+
+    /// What happened; says how many of the events are new here.
+    pub fn events(&mut self, skipped: u64, mut events: Vec<LogEvent>) -> usize {
         self.log_skipped = self.log_skipped.saturating_add(skipped);
+        events.retain(|event| event.position > self.log_at.1);
+        if let Some(newest) = events.last() {
+            self.log_at.1 = newest.position;
+        }
+        let new = events.len();
         self.log.extend(events);
         while self.log.len() > LOG_KEPT {
             self.log.pop_front();
         }
+        new
     }
 
     /// Whether nothing has come yet.

@@ -38,6 +38,7 @@ pub(super) fn link(model: &mut Model, event: LinkEvent, effects: &mut Vec<Effect
                 model.say(Tone::Warning, text);
             }
             model.acts = acts;
+            model.data.epoch(welcome.epoch);
             model.welcome = Some(welcome);
         }
         LinkEvent::Snapshot { topic, rows } => {
@@ -49,8 +50,7 @@ pub(super) fn link(model: &mut Model, event: LinkEvent, effects: &mut Vec<Effect
             changed(model, topic);
         }
         LinkEvent::Events { skipped, events } => {
-            let count = events.len();
-            model.data.events(skipped, events);
+            let count = model.data.events(skipped, events);
             if let Some(frozen) = &mut model.frozen {
                 frozen.new_events += count as u64;
             } else if model.log_back > 0 {

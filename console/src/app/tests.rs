@@ -1,7 +1,7 @@
 //! What keys and news make of the model.
 
 use usher_common::model::{CampaignId, CampaignState};
-use usher_common::protocol::{EffectLine, Reply, Request, Row, Topic};
+use usher_common::protocol::{EffectLine, LogEvent, Reply, Request, Row, Topic};
 
 use super::{ActDraft, Effect, Field, Mode, Model, Msg, Screen, update};
 use crate::fixtures;
@@ -19,6 +19,11 @@ fn keys(model: &mut Model, keys: &[Key]) -> Vec<Effect> {
 
 fn text(model: &mut Model, text: &str) -> Vec<Effect> {
     text.chars().flat_map(|c| update(model, Msg::Key(Key::Char(c)))).collect()
+}
+
+/// Five more events.
+fn later() -> Vec<LogEvent> {
+    fixtures::events().into_iter().map(|event| LogEvent { position: event.position + 5, ..event }).collect()
 }
 
 /// Opens the dialog that cancels c12, and lets the daemon say what it would do.
@@ -140,7 +145,7 @@ fn a_frozen_screen_stays_as_it_was_and_counts_what_is_new() {
     text(&mut model, " ");
     let rows = vec![Row::Overview(Box::default())];
     update(&mut model, Msg::Link(LinkEvent::Delta { topic: Topic::Overview, rows, gone: vec![] }));
-    update(&mut model, Msg::Link(LinkEvent::Events { skipped: 0, events: fixtures::events() }));
+    update(&mut model, Msg::Link(LinkEvent::Events { skipped: 0, events: later() }));
     assert_eq!(model.shown().overview, Some(fixtures::overview()));
     assert_eq!(model.frozen.as_ref().map(|f| f.new_events), Some(5));
     text(&mut model, " ");
@@ -167,10 +172,22 @@ fn the_log_stays_where_its_reader_is() {
     let mut model = live();
     keys(&mut model, &[Key::Char('9'), Key::Char('k'), Key::Char('k')]);
     assert_eq!(model.log_back, 2);
-    update(&mut model, Msg::Link(LinkEvent::Events { skipped: 0, events: fixtures::events() }));
+    update(&mut model, Msg::Link(LinkEvent::Events { skipped: 0, events: later() }));
     assert_eq!(model.log_back, 7);
     keys(&mut model, &[Key::Char('G')]);
     assert_eq!(model.log_back, 0);
+}
+
+#[test]
+fn a_new_line_to_the_same_daemon_does_not_tell_the_log_twice() {
+    let mut model = live();
+    let again = || Msg::Link(LinkEvent::Events { skipped: 0, events: fixtures::events() });
+    update(&mut model, again());
+    assert_eq!(model.data.log.len(), 5);
+    let welcome = usher_common::protocol::Welcome { epoch: 2, ..fixtures::welcome() };
+    update(&mut model, Msg::Link(LinkEvent::Welcome { welcome, acts: true }));
+    update(&mut model, again());
+    assert_eq!(model.data.log.len(), 10, "another daemon counts anew");
 }
 
 #[test]

@@ -7,15 +7,15 @@ use crate::widgets::{Cell, Column, Pen, Scroll, Table, campaign_state};
 const COLUMNS: [Column; 11] = [
     Column::text("state", 14, 0),
     Column::text("id", 6, 5),
-    Column::flex("name", 10, 3, 0),
-    Column::text("", 12, 8),
+    Column::flex("name", 16, 3, 0),
+    Column::text("", 12, 9),
     Column::number("done", 6, 1),
     Column::number("total", 9, 2),
     Column::number("failed", 7, 3),
     Column::number("doubt", 6, 4),
     Column::number("rate", 6, 6),
     Column::number("left", 8, 7),
-    Column::flex("why it does not move", 21, 4, 9),
+    Column::flex("why it does not move", 21, 4, 8),
 ];
 
 pub(super) fn draw(model: &Model, pen: &mut Pen<'_>, scroll: &mut Scroll, focused: bool) {

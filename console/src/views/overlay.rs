@@ -7,8 +7,8 @@ use crate::widgets::{Pen, Span};
 fn boxed<'a>(pen: &'a mut Pen<'_>, width: u16, height: u16, title: &str) -> Pen<'a> {
     let (width, height) = (width.min(pen.width()), height.min(pen.height()));
     let (x, y) = ((pen.width() - width) / 2, (pen.height() - height) / 2);
+    pen.part(0, y, pen.width(), height).clear();
     let mut place = pen.part(x, y, width, height);
-    place.clear();
     place.rule(0, title, true);
     place.rule(height.saturating_sub(1), "", true);
     pen.part(x, y + 1, width, height.saturating_sub(2))

@@ -8,7 +8,7 @@ use crate::widgets::{Cell, Column, Pen, Scroll, Span, Table, breaker, health, ou
 
 const COLUMNS: [Column; 12] = [
     Column::text("state", 11, 0),
-    Column::flex("name", 8, 2, 0),
+    Column::flex("name", 12, 1, 0),
     Column::text("channel", 10, 3),
     Column::number("#", 2, 7),
     Column::text("breaker", 13, 4),

@@ -28,7 +28,10 @@ pub(crate) fn paint(model: &Model, look: &Look, size: (u16, u16)) -> Buffer {
 
 /// Text, then runs of style as `row:from-to style`.
 fn golden(buffer: &Buffer) -> String {
-    let mut out = crate::tui::lines(buffer).lines().map(|line| format!("|{line}\n")).collect::<String>();
+    let mut out = String::new();
+    for line in crate::tui::lines(buffer).lines() {
+        let _ = writeln!(out, "|{line}");
+    }
     for y in 0..buffer.area.height {
         let mut x = 0;
         while x < buffer.area.width {
