@@ -16,6 +16,8 @@ use crate::campaigns::template::{Template, sample_context};
 use crate::campaigns::{CampaignError, Campaigns};
 use crate::store::{self, ActRecord, By, StoredMessage};
 
+/// How often an act is tried against a campaign that moves on meanwhile.
+const STEPS: usize = 50;
 /// Longest name of a template, in characters.
 const TEMPLATE_NAME: usize = 60;
 
@@ -203,11 +205,11 @@ impl Api {
         let next = if messages.len() == limit { messages.last().map(|m| m.id) } else { None };
         let counts = store.campaign_counts(campaign)?.total();
         let total = state.map_or(counts.total(), |s| counts.get(s));
-        let rows = messages.iter().map(|m| self.message_row(m)).collect::<Result<_, _>>()?;
+        let rows = messages.iter().map(|m| self.message_row(m)).collect();
         Ok(Reply::Messages(MessagePage { rows, total, next }))
     }
 
-    fn message_row(&self, message: &StoredMessage) -> Result<MessageRow, CampaignError> {
+    fn message_row(&self, message: &StoredMessage) -> MessageRow {
         let record = &message.record;
         let guest = self.campaigns().book().get(record.list, record.guest).ok().flatten().map(|row| row.guest);
         let name = guest.map_or(String::new(), |guest| {
@@ -219,7 +221,7 @@ impl Api {
         });
         let under_way = message.intent.as_ref().map(|intent| intent.provider.clone());
         let last = record.attempts.last().map(|a| a.provider.clone());
-        Ok(MessageRow {
+        MessageRow {
             id: message.id,
             campaign: message.campaign,
             guest: record.guest,
@@ -230,7 +232,7 @@ impl Api {
             provider: under_way.or(last).unwrap_or_default(),
             why: record.why.clone(),
             changed: record.changed,
-        })
+        }
     }
 
     fn message(&self, campaign: CampaignId, id: MessageId) -> Result<Reply, CampaignError> {
@@ -264,7 +266,7 @@ impl Api {
                 latency_ms: 0,
             });
         }
-        Ok(Reply::Message(Box::new(MessageDetail { row: self.message_row(&message)?, attempts })))
+        Ok(Reply::Message(Box::new(MessageDetail { row: self.message_row(&message), attempts })))
     }
 
     async fn create(&self, by: &By, act: &Act, spec: CampaignSpec) -> Result<Reply, CampaignError> {
@@ -373,14 +375,26 @@ impl Api {
     }
 
     async fn step(&self, by: &By, act: &Act, id: CampaignId, event: Event) -> Result<Reply, CampaignError> {
-        let row = self.campaigns().row(id, act.seen)?;
+        // A running campaign's row moves with its progress; stopping it is right whatever was seen of that.
+        let seen = if matches!(event, Event::Pause | Event::Cancel) { None } else { act.seen };
+        let row = self.campaigns().row(id, seen)?;
         if act.preview {
             let state = lifecycle::next(row.record.state, event)?;
             let counts = self.campaigns().book().store().campaign_counts(id)?.total();
             return Ok(Reply::Preview(effects(state, &counts)));
         }
-        self.campaigns().step(by, &row, event, self.clock.now()).await?;
-        self.after(id)
+        // What stops a campaign must not lose a race against the campaign's own progress.
+        for _ in 0..STEPS {
+            let row = self.campaigns().row(id, None)?;
+            match self.campaigns().step(by, &row, event, self.clock.now()).await {
+                Err(CampaignError::Store(store::Error::Changed { .. })) => {}
+                other => {
+                    other?;
+                    return self.after(id);
+                }
+            }
+        }
+        Err(CampaignError::Seen { id })
     }
 
     async fn delete_campaign(&self, by: &By, act: &Act, id: CampaignId) -> Result<Reply, CampaignError> {

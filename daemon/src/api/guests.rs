@@ -9,7 +9,7 @@ use usher_common::protocol::{Act, CsvPage, EffectLine, GuestName, GuestPage, Pro
 
 use super::problem::ToProblem;
 use super::{Api, IMPORTS};
-use crate::guests::{BookError, GuestBook, Intake};
+use crate::guests::{BookError, GuestBook, Intake, Source};
 use crate::store::{AuditEntry, By};
 
 impl Api {
@@ -33,7 +33,7 @@ impl Api {
             Request::GuestDelete { list, guest } => self.delete(by, act, *list, guest).await,
             Request::GuestBulk { list, change } => self.bulk(by, act, *list, &change.segment, &change.changes).await,
             Request::ImportOpen { list, file, vouched_by, country } => {
-                return Some(self.import_open(by, list, file, vouched_by, country).await);
+                return Some(self.import_open(by, list, Source { file, vouched_by, country }, act.preview).await);
             }
             Request::ImportChunk { upload, bytes } => return Some(self.import_push(*upload, Some(bytes)).await),
             Request::ImportFinish { upload } => return Some(self.import_push(*upload, None).await),
@@ -153,25 +153,17 @@ impl Api {
         Ok(Reply::Done(format!("{n} guests of {list} were changed")))
     }
 
-    async fn import_open(
-        &self,
-        by: &By,
-        list: &str,
-        file: &str,
-        vouched_by: &str,
-        country: &str,
-    ) -> Result<Reply, Problem> {
+    async fn import_open(&self, by: &By, list: &str, from: Source<'_>, rehearsal: bool) -> Result<Reply, Problem> {
         let invalid = |text: &str, remedy: &str| Err(Problem::new(ProblemCode::Invalid, text, remedy));
         if list.trim().is_empty() {
             return invalid("the list has no name", "name the list that these guests go to");
         }
-        if vouched_by.trim().is_empty() {
+        if from.vouched_by.trim().is_empty() {
             return invalid("nobody vouches for these guests", "say who may answer for writing to them");
         }
         let (book, now) = (self.book().clone(), self.clock.now());
-        let intake = Intake::begin(book, by.clone(), list.trim(), file, vouched_by.trim(), country, now)
-            .await
-            .map_err(|e| e.problem())?;
+        let intake =
+            Intake::begin(book, by.clone(), list.trim(), from, rehearsal, now).await.map_err(|e| e.problem())?;
         let mut imports = self.imports.lock().await;
         if imports.len() >= IMPORTS {
             return Err(Problem::new(

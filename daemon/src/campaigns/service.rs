@@ -70,6 +70,9 @@ fn spec_error(field: &'static str, problem: impl Into<String>) -> CampaignError 
     CampaignError::Spec { field, problem: problem.into() }
 }
 
+/// Guests of an audience, and where the next window of it begins; `None` at its end.
+pub type Window = (Vec<(GuestId, Guest)>, Option<GuestId>);
+
 /// Campaigns. Cheap to clone.
 #[derive(Clone)]
 pub struct Campaigns {
@@ -221,7 +224,7 @@ impl Campaigns {
         segment: Option<&Segment>,
         cursor: Option<GuestId>,
         limit: usize,
-    ) -> Result<(Vec<(GuestId, Guest)>, Option<GuestId>), CampaignError> {
+    ) -> Result<Window, CampaignError> {
         if let Audience::Picked { list, guests } = &spec.audience {
             let mut picked: Vec<GuestId> = guests.iter().copied().filter(|g| cursor.is_none_or(|c| *g > c)).collect();
             picked.sort_unstable();
@@ -456,6 +459,7 @@ fn act(name: &str, id: CampaignId) -> AuditEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
     use usher_common::model::{CampaignClass, ListId, Reach};
 
     fn spec(reach: Reach) -> CampaignSpec {

@@ -36,6 +36,18 @@ struct Ready {
     outgoing: Outgoing,
 }
 
+/// A message that is not sent now, and what the audit trail is told of it.
+pub(super) struct Refused {
+    next: Next,
+    audit: Option<AuditEntry>,
+}
+
+impl Refused {
+    fn plain(next: Next) -> Box<Self> {
+        Box::new(Self { next, audit: None })
+    }
+}
+
 /// A message with its place in a request.
 struct Member {
     ready: Ready,
@@ -94,9 +106,9 @@ async fn judge(shared: &Shared, load: &mut Load) -> Vec<Request> {
     for claim in claims {
         match letter(shared, &kit, &claim) {
             Ok(outgoing) => ready.push(Ready { claim, outgoing }),
-            Err((next, entry)) => {
-                audit.extend(entry);
-                refusals.push((claim, next));
+            Err(refused) => {
+                audit.extend(refused.audit);
+                refusals.push((claim, refused.next));
             }
         }
     }
@@ -173,11 +185,11 @@ pub(super) fn key(secret: &[u8], messages: &[Outgoing]) -> String {
 }
 
 /// Composes a claimed message and asks the gate.
-fn letter(shared: &Shared, kit: &Kit, claim: &Claim) -> Result<Outgoing, (Next, Option<AuditEntry>)> {
+fn letter(shared: &Shared, kit: &Kit, claim: &Claim) -> Result<Outgoing, Box<Refused>> {
     if let Some(expires) = shared.store().campaign(kit.campaign).ok().and_then(|row| row.record.expires)
         && shared.clock.now() >= expires
     {
-        return Err((Next::Expired, None));
+        return Err(Refused::plain(Next::Expired));
     }
     judged_letter(shared, kit, claim.record.list, claim.record.guest, claim.lane.channel, claim.id.message)
         .map(|composed| outgoing(kit, composed, claim.id.message, claim.record.next_attempt()))
@@ -191,15 +203,15 @@ pub(super) fn judged_letter(
     guest: usher_common::model::GuestId,
     channel: Channel,
     message: MessageId,
-) -> Result<Composed, (Next, Option<AuditEntry>)> {
-    let failed = |why: &str| (Next::Failed { why: why.to_owned() }, None);
+) -> Result<Composed, Box<Refused>> {
+    let failed = |why: &str| Refused::plain(Next::Failed { why: why.to_owned() });
     let book = shared.campaigns().book();
     let row = match book.get(list, guest) {
         Ok(Some(row)) => row,
-        Ok(None) => return Err((Next::Suppressed { why: "the guest was deleted".to_owned() }, None)),
+        Ok(None) => return Err(Refused::plain(Next::Suppressed { why: "the guest was deleted".to_owned() })),
         Err(error) => {
             tracing::warn!(%guest, %error, "a guest cannot be opened");
-            return Err((Next::Suppressed { why: "the guest's data was erased".to_owned() }, None));
+            return Err(Refused::plain(Next::Suppressed { why: "the guest's data was erased".to_owned() }));
         }
     };
     let Some(address) = address_on(&row.guest, channel) else {
@@ -211,12 +223,13 @@ pub(super) fn judged_letter(
         Err(error) => {
             tracing::error!(%error, "the suppression list cannot be read; the message waits");
             let at = shared.clock.now().plus_millis(60_000);
-            return Err((Next::Retry { at, why: "the suppression list cannot be read".to_owned() }, None));
+            let why = "the suppression list cannot be read".to_owned();
+            return Err(Refused::plain(Next::Retry { at, why }));
         }
     };
     let composed = kit.compose(guest, &row.guest, channel, message).map_err(|error| match error {
         ComposeError::NoAddress(_) => failed("the guest has no address for this channel any more"),
-        ComposeError::Template(error) => (Next::Failed { why: format!("template: {error}") }, None),
+        ComposeError::Template(error) => Refused::plain(Next::Failed { why: format!("template: {error}") }),
     })?;
     kit.gate(&composed, suppressed.as_deref()).map_err(|refusal| {
         shared.metrics.refusal();
@@ -226,7 +239,7 @@ pub(super) fn judged_letter(
             clause: refusal.clause.to_owned(),
             evidence: refusal.evidence.clone(),
         };
-        (Next::Suppressed { why: refusal.why() }, Some(entry))
+        Box::new(Refused { next: Next::Suppressed { why: refusal.why() }, audit: Some(entry) })
     })?;
     Ok(composed)
 }

@@ -8,7 +8,7 @@ use crate::providers::{Answer, Scope};
 use crate::store::Next;
 
 /// Greylisting and full mailboxes are tried again after this long at the earliest.
-const RECIPIENT_WAIT: Duration = Duration::from_secs(60);
+const RECIPIENT_WAIT: Duration = Duration::from_mins(1);
 
 /// What is known when an answer is judged.
 #[derive(Debug, Clone, Copy)]

@@ -21,7 +21,7 @@ use crate::store::{Claim, Error, Lane, MessageRecord, Next};
 /// Who holds the claims of this process.
 const OWNER: &str = "planner";
 /// Claims are used within seconds; whoever holds one longer has lost it.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 /// The longest sleep: a retry whose time nobody was told of is found within this.
 const LOOK: Duration = Duration::from_secs(1);
 /// A message that one of its providers may not carry looks again after this.
@@ -69,7 +69,7 @@ fn plan(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, fair: &mut Fair) -> 
     let mut ready: BTreeMap<LaneId, Lane> = BTreeMap::new();
     for (lane, state) in shared.lanes() {
         let id = fair_id(lane, &state);
-        if is_ready(shared, lane, &state, now)? {
+        if is_ready(shared, lane, &state)? {
             fair.join(id);
             ready.insert(id, lane);
         } else {
@@ -106,7 +106,7 @@ fn plan(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, fair: &mut Fair) -> 
     Ok(rest)
 }
 
-fn is_ready(shared: &Shared, lane: Lane, state: &LaneState, _now: Duration) -> Result<bool, Error> {
+fn is_ready(shared: &Shared, lane: Lane, state: &LaneState) -> Result<bool, Error> {
     if state.in_flight >= shared.settings.per_campaign {
         return Ok(false);
     }
@@ -153,10 +153,10 @@ fn take_turn(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, lane: Lane, gra
         }
     }
     let mut took = 0;
-    let mut held = None;
+    let mut full = None;
     for (provider, claims) in groups {
         match send_off(shared, ledger, lane, provider, claims) {
-            0 => held = Some(Hold { why: Why::Concurrency, until: None }),
+            0 => full = Some(Hold { why: Why::Concurrency, until: None }),
             n => took += n,
         }
     }
@@ -164,8 +164,8 @@ fn take_turn(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, lane: Lane, gra
         took += put_off.len();
         postpone(shared, lane, put_off);
     }
-    Ok(match held {
-        Some(hold) if took == 0 => TurnEnd::Held(hold),
+    Ok(match full {
+        Some(reason) if took == 0 => TurnEnd::Held(reason),
         _ => TurnEnd::Took(took),
     })
 }

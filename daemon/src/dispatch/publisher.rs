@@ -34,14 +34,14 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         Err(error) => return shared.fail(format!("campaigns could not be read: {error}")),
     };
     let started = shared.clock.now();
-    let mut aged: Option<Duration> = None;
+    let mut last: Option<Duration> = None;
     loop {
         let now = shared.clock.mono();
-        let ages = aged.is_none_or(|at| now.saturating_sub(at) >= AGE);
+        let ages = last.is_none_or(|at| now.saturating_sub(at) >= AGE);
         fresh.extend(shared.take_to_publish());
         fresh.extend(shared.board.followed_campaigns());
         if ages {
-            aged = Some(now);
+            last = Some(now);
             for (id, campaign) in &mut known {
                 let taken = campaign.row.counts.taken();
                 campaign.taken.push_back(taken);

@@ -23,7 +23,7 @@ use crate::store::{AttemptRecord, Error, Lane, Next, OpenIntent, OutcomeWrite};
 const LOOK: Duration = Duration::from_secs(2);
 /// First wait before a request in doubt is repeated, and the longest one.
 const WAIT: Duration = Duration::from_secs(2);
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// Keys are trusted for this much less than the provider says.
 const MARGIN: Duration = Duration::from_mins(30);
 /// Intents that are marked in one commit.

@@ -10,7 +10,7 @@ use usher_common::model::{CampaignId, Channel, ProviderRow};
 use usher_common::protocol::Level;
 
 use super::account::{Account, Turn};
-use super::{Candidate, Hold};
+use super::{Candidate, Hold, Why};
 use crate::campaigns::compose::Kit;
 use crate::campaigns::{CampaignError, Campaigns};
 use crate::clock::Clock;
@@ -239,6 +239,8 @@ impl Shared {
         let inner = self.inner();
         let held = inner.lanes.iter().filter(|(lane, _)| lane.campaign == campaign);
         let lines: Vec<String> = held
+            // Being at the pace that was set, or as many at once as allowed, is the ordinary run of things.
+            .filter(|(_, state)| !state.hold.is_some_and(|h| matches!(h.why, Why::Pace | Why::Concurrency)))
             .filter_map(|(lane, state)| state.hold.map(|hold| format!("{}: {}", lane.channel, hold.why.as_str())))
             .collect();
         lines.join("; ")

@@ -170,7 +170,7 @@ impl GuestBook {
         let mut cursor = after;
         for _ in 0..10 {
             let guests = self.store.guests(list, cursor, limit)?;
-            let last = guests.len() < limit;
+            let at_end = guests.len() < limit;
             for stored in guests {
                 cursor = Some(stored.id);
                 let row = self.open(&stored)?;
@@ -181,7 +181,7 @@ impl GuestBook {
                     }
                 }
             }
-            if last {
+            if at_end {
                 return Ok((rows, None));
             }
         }
@@ -270,13 +270,13 @@ impl GuestBook {
         changes: &[GuestChange],
         now: Timestamp,
     ) -> Result<u64, BookError> {
-        let mut changed = 0;
+        let mut done = 0;
         let mut cursor = None;
         loop {
             let (rows, next) = self.page(list, segment, cursor, BATCH)?;
             let writes = rows.iter().map(|row| self.edited(row, changes, now)).collect::<Result<Vec<_>, _>>()?;
             if !writes.is_empty() {
-                changed += writes.len() as u64;
+                done += writes.len() as u64;
                 let audit = AuditEntry::Guests {
                     act: "bulk edit".to_owned(),
                     list: list.0,
@@ -288,7 +288,7 @@ impl GuestBook {
             }
             match next {
                 Some(id) => cursor = Some(id),
-                None => return Ok(changed),
+                None => return Ok(done),
             }
         }
     }

@@ -9,11 +9,25 @@ use crate::store::{AuditEntry, By, GuestUpsert, Sequence};
 /// Problems that are told with one piece of the file; the rest are counted.
 const PROBLEMS: usize = 500;
 
+/// Where guests come from.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// The file's name.
+    pub file: &'a str,
+    /// Who vouches for them.
+    pub vouched_by: &'a str,
+    /// Country for national numbers in rows without one; empty for none.
+    pub country: &'a str,
+}
+
 /// One import. Rows are in the store when the call that brought them returns.
 pub struct Intake {
     book: GuestBook,
     by: By,
-    list: ListId,
+    /// `None` for a rehearsal into a list that is not there.
+    list: Option<ListId>,
+    /// Count, and write nothing.
+    rehearsal: bool,
     file: String,
     vouched_by: String,
     importer: Option<Importer>,
@@ -22,22 +36,28 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Begins an import into the list of that name, which is made when there is none.
+    /// Begins an import into the list of that name, which is made when there is none. A rehearsal reads and counts, and
+    /// writes nothing.
     pub async fn begin(
         book: GuestBook,
         by: By,
         list: &str,
-        file: &str,
-        vouched_by: &str,
-        country: &str,
+        from: Source<'_>,
+        rehearsal: bool,
         now: Timestamp,
     ) -> Result<Self, BookError> {
-        let list = book.store().list_ensure(&by, list, now).await?;
+        let list = if rehearsal {
+            book.store().list_named(list)?
+        } else {
+            Some(book.store().list_ensure(&by, list, now).await?)
+        };
+        let Source { file, vouched_by, country } = from;
         let options = ImportOptions { defaults: Defaults { country: country.to_owned() } };
         Ok(Self {
             book,
             by,
             list,
+            rehearsal,
             file: file.to_owned(),
             vouched_by: vouched_by.to_owned(),
             importer: Some(Importer::new(options)),
@@ -74,7 +94,9 @@ impl Intake {
                 .iter()
                 .filter_map(|f| if let Field::Custom(key) = f { Some(key.clone()) } else { None })
                 .collect();
-            self.book.store().list_columns(&self.by, self.list, &custom).await?;
+            if let (Some(list), false) = (self.list, self.rehearsal) {
+                self.book.store().list_columns(&self.by, list, &custom).await?;
+            }
         }
         let mut problems: Vec<ImportProblem> = Vec::new();
         let mut left_out = 0;
@@ -103,11 +125,15 @@ impl Intake {
     }
 
     async fn write(&mut self, batch: &[(Guest, Provenance)], now: Timestamp) -> Result<(), BookError> {
+        let Some(list) = self.list else {
+            self.progress.added += batch.len() as u64;
+            return Ok(());
+        };
         let mut fresh: Vec<&(Guest, Provenance)> = Vec::new();
         let mut writes: Vec<GuestUpsert> = Vec::new();
         for row in batch {
-            let there = match self.book.identity(self.list, &row.0)? {
-                Some(id) => self.book.get(self.list, id)?,
+            let there = match self.book.identity(list, &row.0)? {
+                Some(id) => self.book.get(list, id)?,
                 None => None,
             };
             let Some(there) = there else {
@@ -121,7 +147,7 @@ impl Intake {
             }
             let provenance = row.1.clone();
             writes.push(self.book.upsert(
-                self.list,
+                list,
                 there.id,
                 Some(there.version),
                 Some(&there.guest),
@@ -130,13 +156,17 @@ impl Intake {
             )?);
             self.progress.updated += 1;
         }
+        if self.rehearsal {
+            self.progress.added += fresh.len() as u64;
+            return Ok(());
+        }
         if !fresh.is_empty() {
             let first = self.book.store().reserve(Sequence::Guest, fresh.len() as u64, &self.by).await?;
             let ids: Vec<u64> = (first..first + fresh.len() as u64).collect();
             self.book.vault().ensure(&ids)?;
             for (id, (guest, provenance)) in ids.iter().zip(fresh.iter().map(|row| (&row.0, &row.1))) {
                 let (guest, provenance) = (guest.clone(), provenance.clone());
-                writes.push(self.book.upsert(self.list, GuestId(*id), None, None, guest, provenance)?);
+                writes.push(self.book.upsert(list, GuestId(*id), None, None, guest, provenance)?);
                 self.progress.added += 1;
             }
         }
@@ -146,12 +176,12 @@ impl Intake {
         let new = fresh.len() as u64;
         let audit = AuditEntry::Guests {
             act: "import".to_owned(),
-            list: self.list.0,
+            list: list.0,
             source: self.file.clone(),
             vouched_by: self.vouched_by.clone(),
             counts: (new, writes.len() as u64 - new, 0),
         };
-        self.book.store().guests_write(&self.by, self.list, &writes, audit, now).await?;
+        self.book.store().guests_write(&self.by, list, &writes, audit, now).await?;
         Ok(())
     }
 }

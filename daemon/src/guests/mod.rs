@@ -28,7 +28,7 @@ pub use export::Exporter;
 pub use header::{Field, custom_key};
 pub use import::{ImportOptions, Importer, Outcome, Parsed, Summary};
 pub use import_error::ImportError;
-pub use intake::Intake;
+pub use intake::{Intake, Source};
 pub use nearest::nearest;
 pub use phone::{PhoneError, PhoneNumber};
 pub use segment::{Segment, SegmentError};

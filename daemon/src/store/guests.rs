@@ -98,7 +98,7 @@ impl Store {
             id,
             list,
             version: row.version,
-            sealed: row.value.to_vec(),
+            sealed: row.value,
         }))
     }
 
@@ -113,7 +113,7 @@ impl Store {
         for row in self.engine.scan(space::GUEST, Bound::Included(&from), Bound::Included(&to)).take(limit) {
             let (key, row) = row?;
             let id = GuestId(space::last_id(&key).unwrap_or_default());
-            guests.push(StoredGuest { id, list, version: row.version, sealed: row.value.to_vec() });
+            guests.push(StoredGuest { id, list, version: row.version, sealed: row.value });
         }
         Ok(guests)
     }

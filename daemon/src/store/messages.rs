@@ -281,7 +281,7 @@ impl Store {
             match outcome.next {
                 Next::Unknown { .. } => {
                     if let Some(row) = self.engine.get(space::INTENT, &key)? {
-                        let value = row.value.to_vec();
+                        let value = row.value;
                         changes.push(Change::Put { space: space::INTENT, key, state: IN_DOUBT, value });
                     }
                 }

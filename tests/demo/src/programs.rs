@@ -1,8 +1,9 @@
 //! The programs under test, built when they are not: whoever runs a test or the demo alone gets today's daemon.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::SystemTime;
 
 /// Why the programs are not there.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -41,19 +42,40 @@ fn build() -> Result<Programs, ProgramsError> {
     if folder.ends_with("deps") {
         folder.pop();
     }
+    let programs = Programs { usherd: folder.join("usherd"), usher: folder.join("usher") };
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let sources =
+        ["Cargo.lock", "Cargo.toml", "common", "daemon/Cargo.toml", "daemon/src", "console/Cargo.toml", "console/src"];
+    let newest = sources.iter().filter_map(|place| newest(&root.join(place))).max();
+    let oldest = [&programs.usherd, &programs.usher].map(|program| modified(program)).into_iter().min().flatten();
+    // Whoever builds the workspace has built them already; asking cargo again would cost a build with other features.
+    if oldest.is_some() && oldest > newest {
+        return Ok(programs);
+    }
     let release = folder.file_name().is_some_and(|name| name == "release");
     let target = folder.parent().map(PathBuf::from).unwrap_or_default();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command
-        .args(["build", "--quiet", "--package", "usherd", "--package", "usher", "--bins"])
+    let status = Command::new(cargo)
+        // With the demo's own package, so that the features are those it was built with and nothing is built twice.
+        .args(["build", "--quiet", "--package", "usher-demo", "--package", "usherd", "--package", "usher", "--bins"])
         .args(release.then_some("--release"))
         .arg("--target-dir")
         .arg(&target)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    let status = command.status().map_err(|e| ProgramsError::Cargo(e.to_string()))?;
+        .current_dir(root)
+        .status()
+        .map_err(|e| ProgramsError::Cargo(e.to_string()))?;
     if !status.success() {
         return Err(ProgramsError::Build);
     }
-    Ok(Programs { usherd: folder.join("usherd"), usher: folder.join("usher") })
+    Ok(programs)
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).ok()?.modified().ok()
+}
+
+/// When anything below a path changed last.
+fn newest(path: &Path) -> Option<SystemTime> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.filter_map(|entry| newest(&entry.path())).chain(modified(path)).max()
 }
