@@ -9,8 +9,26 @@ const FIRST: [&str; 24] = [
     "Nadia", "Oscar", "Priya", "Quentin", "Rosa", "Soren", "Tamsin", "Ulrich", "Vera", "Wanda", "Zoë",
 ];
 const LAST: [&str; 20] = [
-    "Abbott", "Brandt", "Castellanos", "Dvořák", "Eriksen", "Fairweather", "Goldberg", "Hollins", "Ibarra", "Jensen",
-    "Kowalski", "Lindqvist", "Marchetti", "Novak", "Okafor", "Pemberton", "Quayle", "Rossi", "Sinclair", "Thackeray",
+    "Abbott",
+    "Brandt",
+    "Castellanos",
+    "Dvořák",
+    "Eriksen",
+    "Fairweather",
+    "Goldberg",
+    "Hollins",
+    "Ibarra",
+    "Jensen",
+    "Kowalski",
+    "Lindqvist",
+    "Marchetti",
+    "Novak",
+    "Okafor",
+    "Pemberton",
+    "Quayle",
+    "Rossi",
+    "Sinclair",
+    "Thackeray",
 ];
 const DIET: [&str; 5] = ["none", "vegetarian", "vegan", "gluten-free", "no nuts"];
 const RSVP: [&str; 3] = ["confirmed", "pending", "declined"];

@@ -166,8 +166,17 @@ fn compare(detail: &CampaignDetail, simulator: &Simulator) -> bool {
     say(&format!("campaign {} is {}", row.id, row.state));
     say(&format!(
         "{} messages = {} accepted + {} delivered + {} failed + {} suppressed + {} expired + {} cancelled + {} unknown + {} open; {} of {} guests unreachable",
-        c.total(), c.accepted, c.delivered, c.failed, c.suppressed, c.expired, c.cancelled, c.unknown, c.open(),
-        row.unreachable, row.guests,
+        c.total(),
+        c.accepted,
+        c.delivered,
+        c.failed,
+        c.suppressed,
+        c.expired,
+        c.cancelled,
+        c.unknown,
+        c.open(),
+        row.unreachable,
+        row.guests,
     ));
     say("accepted by     the daemon   the simulator");
     let mut agree = row.state.is_ended();
