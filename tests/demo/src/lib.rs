@@ -1,8 +1,12 @@
 //! A stage for the whole thing: a simulator, a real daemon on a configuration of its own, and a temporary folder that
 //! holds both. The demo plays on it, the tests that cross crates and the benchmarks do too.
 
+mod desk;
+mod list;
 mod programs;
 mod stage;
 
+pub use desk::Desk;
+pub use list::guest_list;
 pub use programs::{Programs, ProgramsError};
 pub use stage::{ORGANISATION, Plan, Stage, TOKEN};

@@ -96,6 +96,11 @@ impl Stage {
         std::fs::read_to_string(self.folder().join("usherd.log")).unwrap_or_default()
     }
 
+    /// Leaves the folder behind when the stage is gone.
+    pub fn keep(&mut self) {
+        self.folder.disable_cleanup(true);
+    }
+
     /// The programs.
     pub fn programs(&self) -> &Programs {
         &self.programs

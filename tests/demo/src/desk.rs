@@ -1,0 +1,125 @@
+//! An operator at a desk: what a person does with a daemon, over the same protocol as the console and the command line.
+//! Promises: waits follow a topic and return as soon as the state is there; a line that breaks is an error, not a wait.
+
+use anyhow::{Context as _, anyhow, bail};
+use usher::session::{Client, Update, act_key};
+use usher_common::model::{
+    Audience, CampaignClass, CampaignDetail, CampaignId, CampaignSpec, Channel, ImportProgress, ListId, Reach, Schedule,
+};
+use usher_common::protocol::{Act, IMPORT_CHUNK, Reply, Request, Row, Topic};
+
+use crate::ORGANISATION;
+
+/// A session with the daemon, and what one does in it.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    client: Client,
+}
+
+impl Desk {
+    /// Sits down at a session.
+    pub fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    /// The session.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Asks.
+    pub async fn ask(&self, request: Request) -> anyhow::Result<Reply> {
+        Ok(self.client.call(request, None).await?)
+    }
+
+    /// Acts, under a fresh key and upon whatever is there.
+    pub async fn act(&self, request: Request) -> anyhow::Result<Reply> {
+        let act = Act { key: act_key(), reason: "rehearsal".to_owned(), seen: None, preview: false };
+        Ok(self.client.call(request, Some(act)).await?)
+    }
+
+    /// Imports a file into a list, piece by piece; returns the import's last word.
+    pub async fn import(&self, list: &str, csv: &[u8]) -> anyhow::Result<ImportProgress> {
+        let open = Request::ImportOpen {
+            list: list.to_owned(),
+            file: "guests.csv".to_owned(),
+            vouched_by: "Ada".to_owned(),
+            country: String::new(),
+        };
+        let Reply::ImportOpened { upload } = self.act(open).await? else { bail!("the import was not opened") };
+        for chunk in csv.chunks(IMPORT_CHUNK) {
+            self.act(Request::ImportChunk { upload, bytes: chunk.to_vec() }).await?;
+        }
+        match self.act(Request::ImportFinish { upload }).await? {
+            Reply::Import(progress) => Ok(progress),
+            other => bail!("the end of an import was answered with {other:?}"),
+        }
+    }
+
+    /// The id of a list, by its name.
+    pub async fn list(&self, name: &str) -> anyhow::Result<ListId> {
+        let Reply::Lists(lists) = self.ask(Request::Lists).await? else { bail!("no lists came") };
+        lists.iter().find(|l| l.name == name).map(|l| l.id).ok_or_else(|| anyhow!("there is no list called {name}"))
+    }
+
+    /// Writes a campaign that brings the invitation to everyone on a list, by each of these channels.
+    pub async fn draft(&self, name: &str, list: ListId, channels: &[Channel]) -> anyhow::Result<CampaignId> {
+        let spec = CampaignSpec {
+            name: name.to_owned(),
+            description: String::new(),
+            organisation: ORGANISATION.to_owned(),
+            class: CampaignClass::Personal,
+            channels: channels.to_vec(),
+            reach: Reach::All,
+            audience: Audience::List(list),
+            template: "invitation".to_owned(),
+            values: std::collections::BTreeMap::new(),
+            schedule: Schedule::Now,
+            expires_after_hours: 0,
+        };
+        Ok(self.on_campaign(Request::CampaignCreate { spec }).await?.row.id)
+    }
+
+    /// An act on a campaign that is answered with the campaign.
+    pub async fn on_campaign(&self, request: Request) -> anyhow::Result<CampaignDetail> {
+        match self.act(request).await? {
+            Reply::Campaign(detail) => Ok(*detail),
+            other => bail!("an act on a campaign was answered with {other:?}"),
+        }
+    }
+
+    /// Approves a campaign and sends it.
+    pub async fn release(&self, id: CampaignId) -> anyhow::Result<()> {
+        self.on_campaign(Request::CampaignApprove { id }).await.context("approving the campaign")?;
+        self.on_campaign(Request::CampaignSend { id, schedule: None }).await.context("sending the campaign")?;
+        Ok(())
+    }
+
+    /// A campaign as it is.
+    pub async fn campaign(&self, id: CampaignId) -> anyhow::Result<CampaignDetail> {
+        match self.ask(Request::Campaign { id }).await? {
+            Reply::Campaign(detail) => Ok(*detail),
+            other => bail!("asked for a campaign, the daemon answered {other:?}"),
+        }
+    }
+
+    /// Follows a campaign until `enough` holds, and returns it as it was then.
+    pub async fn until(
+        &self,
+        id: CampaignId,
+        mut enough: impl FnMut(&CampaignDetail) -> bool,
+    ) -> anyhow::Result<CampaignDetail> {
+        let mut updates = self.client.follow(Topic::Campaign(id)).await?;
+        while let Some(update) = updates.next().await {
+            let (Update::Snapshot(rows) | Update::Delta { rows, .. }) = update else { continue };
+            for row in rows {
+                if let Row::Detail(detail) = row
+                    && enough(&detail)
+                {
+                    return Ok(*detail);
+                }
+            }
+        }
+        bail!("the line broke while campaign {id} was followed")
+    }
+}

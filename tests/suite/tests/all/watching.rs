@@ -1,0 +1,98 @@
+//! Many eyes on one campaign: those who read see the truth, one who does not stops nobody, and strangers see nothing.
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use usher::session::{Client, SessionError, Target};
+use usher_common::model::{CampaignState, Channel};
+use usher_common::protocol::{CLIENT_FRAME_CAP, ClientFrame, Codec, JSON_SUBPROTOCOL, SESSION_PATH, Topic, encode};
+use usher_demo::{Desk, Plan, Stage, TOKEN, guest_list};
+
+async fn stage() -> Stage {
+    Stage::set(Plan { tcp: true, ..Plan::default() }).await.unwrap()
+}
+
+fn target(stage: &Stage, token: Option<&str>) -> Target {
+    Target::ws(&format!("ws://{}", stage.address().unwrap()), token.map(str::to_owned)).unwrap()
+}
+
+type Socket = tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>;
+
+/// A session in JSON, without a library that reads along.
+async fn raw(stage: &Stage) -> Socket {
+    let address = stage.address().unwrap();
+    let mut request = format!("ws://{address}{SESSION_PATH}").into_client_request().unwrap();
+    let headers = request.headers_mut();
+    headers.insert("sec-websocket-protocol", JSON_SUBPROTOCOL.parse().unwrap());
+    headers.insert("authorization", format!("Bearer {TOKEN}").parse().unwrap());
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    tokio_tungstenite::client_async(request, stream).await.unwrap().0
+}
+
+fn frame(frame: &ClientFrame) -> Message {
+    Message::text(String::from_utf8(encode(Codec::Json, frame)).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_watchers_and_one_who_does_not_read_see_the_campaign_end() {
+    let stage = stage().await;
+    let desk = Desk::new(stage.client().await.unwrap());
+    desk.import("everyone", guest_list(300, 8).as_bytes()).await.unwrap();
+    let list = desk.list("everyone").await.unwrap();
+    let id = desk.draft("Invitations", list, &[Channel::Email, Channel::Sms]).await.unwrap();
+
+    let mut deaf = raw(&stage).await;
+    for topic in [Topic::Campaign(id), Topic::Overview, Topic::Log] {
+        deaf.send(frame(&ClientFrame::Subscribe { topic, have: None })).await.unwrap();
+    }
+    let mut watchers = tokio::task::JoinSet::new();
+    let local = [stage.client().await.unwrap(), stage.client().await.unwrap()];
+    let mut clients = Vec::from(local);
+    for _ in 0..100 {
+        clients.push(Client::connect(&target(&stage, Some(TOKEN))).await.unwrap());
+    }
+    for client in clients {
+        watchers.spawn(async move { Desk::new(client).until(id, |c| c.row.state.is_ended()).await.unwrap().row });
+    }
+    desk.release(id).await.unwrap();
+    let mut ended = 0;
+    while let Some(row) = watchers.join_next().await {
+        let row = row.unwrap();
+        assert_eq!((row.state, row.counts.taken()), (CampaignState::Finished, 600));
+        ended += 1;
+    }
+    assert_eq!(ended, 102);
+    let late = Desk::new(Client::connect(&target(&stage, Some(TOKEN))).await.unwrap());
+    let seen = late.until(id, |_| true).await.unwrap();
+    assert_eq!(seen, desk.campaign(id).await.unwrap(), "the first thing a late client sees is the truth");
+    assert_eq!(seen.row.counts.taken(), stage.simulator.record().total());
+    drop(deaf);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_token_nobody_gets_in() {
+    let stage = stage().await;
+    for token in [None, Some("stage-token-stage-token-stage-token-2")] {
+        let refused = Client::connect(&target(&stage, token)).await.unwrap_err();
+        assert!(matches!(refused, SessionError::Denied { status: 401, .. }), "{token:?}: {refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_beyond_the_cap_ends_that_session_only() {
+    let stage = stage().await;
+    let mut socket = raw(&stage).await;
+    // The daemon may hang up before all of it is written.
+    let _ = socket.send(Message::text("x".repeat(CLIENT_FRAME_CAP + 1))).await;
+    let mut answered = false;
+    while let Some(next) = socket.next().await {
+        match next {
+            Ok(Message::Close(_)) | Err(Error::Io(_) | Error::Protocol(_) | Error::ConnectionClosed) => break,
+            Ok(Message::Text(text)) => answered |= text.contains("\"Reply\""),
+            Ok(_) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(!answered, "nothing was done with the frame");
+    assert!(Desk::new(stage.client().await.unwrap()).list("nobody").await.is_err(), "the daemon still answers");
+}
