@@ -3,6 +3,7 @@
 
 mod programs;
 mod stage;
+pub mod wedding;
 
 pub use programs::{Programs, ProgramsError};
 pub use stage::{ORGANISATION, Plan, Stage, TOKEN};

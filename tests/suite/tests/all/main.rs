@@ -2,4 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what sets a test up may panic as the test itself may")]
 
+mod crash;
 mod house;
+mod mailserver;
+mod terminal;
