@@ -93,10 +93,11 @@ async fn bare(url: &str, count: usize) -> anyhow::Result<Line> {
                     return anyhow::Ok(());
                 }
                 let body = format!(
-                    "To=%2B447911{n:06}&From=%2B14155550100&StatusCallback=https%3A%2F%2Fhooks.ada-and-ben.example%2F\
+                    "To=%2B1213{}&From=%2B14155550100&StatusCallback=https%3A%2F%2Fhooks.ada-and-ben.example%2F\
                      twilio%3Fusher_message%3Dbare{n}&Body=Dear+Guest+{n}%2C+we+are+getting+married+on+12+June+2027+at+\
                      The+Old+Mill+and+would+love+you+to+be+there.+Please+answer+by+1+May+2027%3A+\
-                     https%3A%2F%2Frsvp.ada-and-ben.example+Ada+%26+Ben"
+                     https%3A%2F%2Frsvp.ada-and-ben.example+Ada+%26+Ben",
+                    2_000_000 + n
                 );
                 let answer = client
                     .post(&*url)

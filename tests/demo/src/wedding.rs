@@ -24,13 +24,13 @@ pub fn act() -> Option<Act> {
 pub async fn guests(client: &Client, count: usize) -> anyhow::Result<ListId> {
     let mut csv = String::from("name,email,phone\n");
     for n in 0..count {
-        csv += &format!("Guest {n},guest-{n}@guests.example,+447911{n:06}\n");
+        csv += &format!("Guest {n},guest-{n}@guests.example,+1213{}\n", 2_000_000 + n);
     }
     let open = Request::ImportOpen {
         list: "guests".into(),
         file: "guests.csv".into(),
         vouched_by: "the couple".into(),
-        country: "GB".into(),
+        country: "US".into(),
     };
     let Reply::ImportOpened { upload } = client.call(open, act()).await? else { bail!("no import was opened") };
     for bytes in csv.as_bytes().chunks(IMPORT_CHUNK) {
