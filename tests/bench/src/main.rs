@@ -66,6 +66,8 @@ impl Line {
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
+    // The bare client asks for one when it is made; nobody else may have set it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let measured = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
         runtime.block_on(async {
             match &flags.what {
