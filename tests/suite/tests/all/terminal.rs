@@ -1,6 +1,7 @@
 //! The console in a real pseudo-terminal: what is on the screen, and in which state it leaves the terminal.
 
 use std::io::{Read as _, Write};
+use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -34,6 +35,10 @@ fn size(columns: u16, rows: u16) -> PtySize {
     PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }
 }
 
+fn cells(count: u16) -> NonZero<u16> {
+    NonZero::new(count).expect("a terminal has a cell")
+}
+
 impl Terminal {
     fn open(stage: &Stage, columns: u16, rows: u16) -> Self {
         let pair = native_pty_system().openpty(size(columns, rows)).unwrap();
@@ -46,7 +51,7 @@ impl Terminal {
         drop(pair.slave);
         let mut output = pair.master.try_clone_reader().unwrap();
         let keys = pair.master.take_writer().unwrap();
-        let shown = Shown { parser: vt100::Parser::new(rows, columns, 0), bytes: Vec::new() };
+        let shown = Shown { parser: vt100::Parser::new(cells(rows), cells(columns), 0), bytes: Vec::new() };
         let glass: Glass = Arc::new((Mutex::new(shown), Condvar::new()));
         let leaving = Arc::new(AtomicBool::new(false));
         let reader = std::thread::spawn({
@@ -86,7 +91,7 @@ impl Terminal {
     }
 
     fn resize(&self, columns: u16, rows: u16) {
-        self.glass.0.lock().unwrap().parser.screen_mut().set_size(rows, columns);
+        self.glass.0.lock().unwrap().parser.screen_mut().set_size(cells(rows), cells(columns));
         self.master.resize(size(columns, rows)).unwrap();
     }
 
