@@ -5,6 +5,7 @@ mod desk;
 mod list;
 mod programs;
 mod stage;
+pub mod wedding;
 
 pub use desk::Desk;
 pub use list::guest_list;

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "what sets a test up may panic as the test itself may")]
 
 mod bad_input;
+mod crash;
 mod house;
+mod mailserver;
 mod main_job;
+mod terminal;
 mod watching;

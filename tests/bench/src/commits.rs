@@ -1,0 +1,68 @@
+//! Durable commits of the store, by one and by many at once, beside the least that durability costs on this disk: an
+//! append and an fdatasync.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use usherd::clock::Clock;
+use usherd::store::engine::{By, Change, Commit, Engine, Options, Space};
+
+use crate::Line;
+
+/// About what a message's outcome takes.
+const SIZE: usize = 300;
+const ROWS: Space = Space::new(200);
+/// Committers at once.
+const CROWDS: [usize; 3] = [1, 16, 256];
+
+/// Measures `count` appends, and `count` commits for each crowd (a few dozen more where they do not divide).
+pub(crate) async fn measure(count: usize) -> anyhow::Result<Vec<Line>> {
+    let folder = tempfile::Builder::new().prefix("usher-bench-").tempdir().context("making a temporary folder")?;
+    let path = folder.path().join("plain");
+    let plain = tokio::task::spawn_blocking(move || plain(&path, count)).await.context("appending")??;
+    let mut lines = vec![plain];
+    for crowd in CROWDS {
+        let clock = Clock::system();
+        let dir = folder.path().join(format!("store-{crowd}"));
+        let options = Options::new(dir, [7; 32], "bench".to_owned(), Arc::new(move || clock.now()));
+        let (engine, _) = tokio::task::spawn_blocking(move || Engine::open(options)).await.context("opening")??;
+        let each = (count * crowd.min(16)).div_ceil(crowd);
+        let begun = Instant::now();
+        let mut committers = tokio::task::JoinSet::new();
+        for who in 0..crowd {
+            let engine = engine.clone();
+            committers.spawn(async move {
+                for n in 0..each {
+                    let key = ((who * each + n) as u64).to_be_bytes().to_vec();
+                    let change = Change::Put { space: ROWS, key, state: 0, value: vec![0x5a; SIZE] };
+                    engine.commit(Commit { by: By::default(), changes: vec![change], ..Commit::default() }).await?;
+                }
+                anyhow::Ok(())
+            });
+        }
+        while let Some(ended) = committers.join_next().await {
+            ended.context("a committer panicked")??;
+        }
+        let seconds = begun.elapsed().as_secs_f64();
+        engine.close().await.context("closing the store")?;
+        let mut line =
+            Line { what: format!("commits, {crowd} at once"), count: crowd * each, seconds, remark: String::new() };
+        line.remark = format!("{:.2} of an append with fdatasync", line.rate() / lines[0].rate());
+        lines.push(line);
+    }
+    Ok(lines)
+}
+
+fn plain(path: &std::path::Path, count: usize) -> anyhow::Result<Line> {
+    let mut file = std::fs::File::create(path).context("making the file to append to")?;
+    let record = [0x5a; SIZE];
+    let begun = Instant::now();
+    for _ in 0..count {
+        file.write_all(&record).context("appending")?;
+        file.sync_data().context("fdatasync")?;
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    Ok(Line { what: "append and fdatasync".to_owned(), count, seconds, remark: format!("{SIZE} bytes each") })
+}
