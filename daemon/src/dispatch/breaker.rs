@@ -5,7 +5,7 @@
 //! suspect, or one answer that the account cannot be used, open it. Open, it waits longer each time; then one probe at a
 //! time decides. A probe that never reports back gives up its place by itself, so that half-open cannot last for ever.
 //!
-//! [`Breaker::why_open`] is the one place where the rules stand; rules that look at rates and stalls belong there.
+//! `Breaker::why_open` is the one place where the rules stand; rules that look at rates and stalls belong there.
 
 use std::time::Duration;
 

@@ -117,7 +117,7 @@ mod tests {
     fn a_message_in_doubt_is_never_tried_again_whatever_the_situation() {
         for elsewhere in [false, true] {
             for expires in [None, Some(Timestamp(0))] {
-                let at = Situation { elsewhere, expires, ..situation() };
+                let at = Situation { expires, elsewhere, ..situation() };
                 assert!(matches!(next(&answer(OutcomeClass::Unknown, None), &at), Next::Unknown { .. }));
             }
         }

@@ -44,7 +44,7 @@ pub fn guest_list(guests: usize, seed: u64) -> String {
         let (first, last) = (dice.pick(&FIRST), dice.pick(&LAST));
         let tld = dice.pick(&["com", "net", "org"]);
         // Every tenth lives in America, as long as there are numbers for them.
-        let american = (n % 10 == 0).then(|| n / 10).filter(|m| *m < AREA.len() * 100);
+        let american = (n % 10 == 0).then_some(n / 10).filter(|m| *m < AREA.len() * 100);
         let (phone, country) = match american {
             Some(m) => (format!("+1{}55501{:02}", AREA[m / 100], m % 100), "US"),
             None => (format!("+447400{n:06}"), "GB"),

@@ -83,6 +83,11 @@ async fn play(arguments: &Arguments) -> anyhow::Result<bool> {
         // A line of its own, so that following it here does not end the stream there.
         let breaker = Desk::new(stage.client().await?);
         let incident = incident(&breaker, &stage.simulator, id, messages, arguments.headless);
+        let incident = async {
+            tokio::time::timeout(LONGEST, incident)
+                .await
+                .with_context(|| format!("the campaign did not get far enough within {LONGEST:?}"))?
+        };
         if arguments.headless {
             incident.await?;
         } else {

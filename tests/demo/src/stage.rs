@@ -22,7 +22,7 @@ pub const ORGANISATION: &str = "ada-and-ben";
 pub const TOKEN: &str = "stage-token-stage-token-stage-token-1";
 
 /// A daemon that does not answer within this has not started.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 
 /// How a stage is set.
 #[derive(Debug, Clone)]

@@ -13,7 +13,7 @@ use usher_common::protocol::{Act, IMPORT_CHUNK, MessagePage, Reply, Request};
 use crate::ORGANISATION;
 
 /// Whatever a test waits for is there within this, on a slow machine too.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A fresh act.
 pub fn act() -> Option<Act> {

@@ -32,7 +32,7 @@ async fn daemon(stage: &Stage, change: impl Fn(&str) -> String) -> Output {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     let mut command = Command::new(&stage.programs().usherd);
     command.arg("--config").arg(path).env_clear().kill_on_drop(true);
-    let limit = std::time::Duration::from_secs(60);
+    let limit = std::time::Duration::from_mins(1);
     tokio::time::timeout(limit, command.output()).await.expect("the daemon refuses to start").unwrap()
 }
 
@@ -51,8 +51,8 @@ async fn configurations_that_cannot_be_used_name_the_key_and_the_remedy() {
     answered(&exposed, 2, &["lets others read a secret", "0644", "chmod"]);
 }
 
-fn elsewhere(stage: &Stage, text: &str, state: &Path, socket: &Path) -> String {
-    text.replace(&format!("{}", stage.state().display()), &state.display().to_string())
+fn elsewhere(stage: &Stage, text: &str, folder: &Path, socket: &Path) -> String {
+    text.replace(&format!("{}", stage.state().display()), &folder.display().to_string())
         .replace(&format!("{}", stage.socket().display()), &socket.display().to_string())
 }
 

@@ -215,6 +215,6 @@ async fn a_torn_last_frame_is_cut_off_and_said() {
     assert!(said.contains(&segment.display().to_string()) && said.contains(&whole.to_string()), "{said}");
     let client = stage.client().await.unwrap();
     assert_eq!(wedding::look(&client, campaign).await.unwrap().row.counts.taken(), 60);
-    let ended = tokio::time::timeout(Duration::from_secs(60), stage.stop()).await.unwrap().unwrap();
+    let ended = tokio::time::timeout(Duration::from_mins(1), stage.stop()).await.unwrap().unwrap();
     assert!(ended.success(), "{ended}");
 }

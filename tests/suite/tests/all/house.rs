@@ -32,7 +32,10 @@ const TOP: [(&str, bool); 20] = [
 
 /// Tests that may sleep, with the reason: a path from the top.
 const SLEEPERS: [(&str, &str); 3] = [
-    ("daemon/src/providers/smtp/tests.rs", "a server that says nothing has to say nothing for longer than the client waits"),
+    (
+        "daemon/src/providers/smtp/tests.rs",
+        "a server that says nothing has to say nothing for longer than the client waits",
+    ),
     ("daemon/src/store/engine/tests/mod.rs", "a background thread's state is looked at until it is reached"),
     ("tests/suite/tests/all/main_job.rs", "a pause promises something about a second, so a second has to pass"),
 ];
