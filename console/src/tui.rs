@@ -158,7 +158,9 @@ impl Shell {
                         return Ok(false);
                     }
                     dirty = true;
-                    None
+                    // A change of size is told by a signal, and one that came before anybody listened is lost.
+                    let (columns, rows) = size()?;
+                    ((columns, rows) != self.model.size).then_some(Msg::Resize(columns, rows))
                 }
                 _ = term.recv() => return Ok(false),
                 _ = hup.recv() => return Ok(false),
