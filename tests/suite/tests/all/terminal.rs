@@ -35,8 +35,9 @@ fn size(columns: u16, rows: u16) -> PtySize {
     PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }
 }
 
+/// A size for the emulator, which cannot wrap lines of one column; the program is told the true one.
 fn cells(count: u16) -> NonZero<u16> {
-    NonZero::new(count).expect("a terminal has a cell")
+    NonZero::new(count.max(2)).expect("two is not zero")
 }
 
 impl Terminal {
@@ -91,7 +92,8 @@ impl Terminal {
     }
 
     fn resize(&self, columns: u16, rows: u16) {
-        self.glass.0.lock().unwrap().parser.screen_mut().set_size(cells(rows), cells(columns));
+        // The program repaints all of it, so a fresh emulator sees what a person would.
+        self.glass.0.lock().unwrap().parser = vt100::Parser::new(cells(rows), cells(columns), 0);
         self.master.resize(size(columns, rows)).unwrap();
     }
 
