@@ -143,7 +143,12 @@ impl Shell {
                         let msg = match event {
                             Event::Key(key) => Key::of(&key).map(Msg::Key),
                             Event::Paste(text) => Some(Msg::Paste(text)),
-                            Event::Resize(columns, rows) => Some(Msg::Resize(columns, rows)),
+                            Event::Resize(columns, rows) => {
+                                // Two changes may be told as one, and what the terminal kept of the screen in between
+                                // is its own affair: all of it is painted anew.
+                                self.painter.forget();
+                                Some(Msg::Resize(columns, rows))
+                            }
                             _ => None,
                         };
                         at_once = msg.is_some() && drawn_at.elapsed() >= self.gap / 4;

@@ -120,6 +120,12 @@ async fn direct(shared: &Arc<Shared>, id: CampaignId) -> Result<Option<(Campaign
         }
         CampaignState::Settling => end(shared, &row).await,
         CampaignState::Cancelled => {
+            // Guests that were not yet turned into messages are accounted for too: as cancelled.
+            if !row.record.expanded && row.record.due.is_some() {
+                expand(shared, row).await?;
+                shared.look(id);
+                return Ok(Some((state, true)));
+            }
             let by = super::by_dispatcher();
             let swept = shared.store().cancel_waiting(&by, id, SWEEP, shared.clock.now()).await?;
             if swept > 0 {

@@ -85,7 +85,9 @@ async fn a_cancelled_campaign_ends_and_can_be_put_aside_and_brought_back() {
     desk.release(id).await.unwrap();
     stage.simulator.record().wait_for_count(50).await;
     desk.on_campaign(Request::CampaignCancel { id }).await.unwrap();
-    let detail = desk.until(id, |c| c.row.state == CampaignState::Cancelled && c.row.counts.open() == 0).await.unwrap();
+    let cleared =
+        |c: &CampaignDetail| c.row.state == CampaignState::Cancelled && c.row.expanded && c.row.counts.open() == 0;
+    let detail = desk.until(id, cleared).await.unwrap();
     assert!(detail.row.counts.cancelled > 0);
     assert_eq!(detail.row.counts.total(), 600);
     books_agree(&detail, &stage);
