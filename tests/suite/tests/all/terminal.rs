@@ -220,6 +220,26 @@ async fn a_terminal_of_one_cell_is_no_reason_to_panic() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_pressed_while_the_terminal_changes_its_size_is_not_lost() {
+    let stage = Stage::set(Plan::default()).await.unwrap();
+    let mut terminal = Terminal::open(&stage, 80, 24);
+    terminal.shows("LIVE");
+    for turn in 0..30 {
+        // Signal and key come together: both have to be seen, in whichever order.
+        let (key, screen) = if turn % 2 == 0 { ("2", "› providers") } else { ("3", "› campaigns") };
+        for narrower in 0..20 {
+            terminal.resize(101 + turn - narrower, 24);
+        }
+        terminal.press(key);
+        terminal.resize(81 + turn, 24);
+        terminal.shows(screen);
+    }
+    terminal.press("q");
+    let (status, _) = terminal.end().await;
+    assert_eq!(status.exit_code(), 0, "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_stays_when_the_daemon_goes_and_is_live_when_it_is_back() {
     let mut stage = Stage::set(Plan::default()).await.unwrap();
     let mut terminal = Terminal::open(&stage, 120, 30);
