@@ -12,7 +12,7 @@ use usher_common::model::{Guest, ProblemKind, Severity};
 use usherd::guests::{Defaults, ImportError, ImportOptions, Importer, Outcome, Parsed, Summary};
 
 fn data(name: &str) -> Vec<u8> {
-    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "data", "guests", name].iter().collect();
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "..", "tests", "data", "guests", name].iter().collect();
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn all_vectors_of_the_calculator_agree() {
-        let text = include_str!("../../tests/data/sms/sms_segments.json");
+        let text = include_str!("../../../tests/data/sms_segments.json");
         let file: serde_json::Value = serde_json::from_str(text).unwrap();
         let vectors = file["vectors"].as_array().unwrap();
         assert_eq!(vectors.len(), 52);

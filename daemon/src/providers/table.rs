@@ -31,7 +31,7 @@ impl Row {
 
 /// The rows of `provider` that answer a send.
 pub(super) fn rows(provider: &str) -> Vec<Row> {
-    let table: Value = serde_json::from_str(include_str!("../../tests/data/errors.json")).unwrap();
+    let table: Value = serde_json::from_str(include_str!("../../../tests/data/errors.json")).unwrap();
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let rows: Vec<Row> = table["errors"]
         .as_array()

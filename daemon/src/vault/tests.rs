@@ -10,7 +10,7 @@ use usher_common::model::{Guest, Rsvp};
 use super::*;
 
 /// Guests as they come out of lists; `tests/data/README.md` says from where.
-const GUESTS: &str = include_str!("../../tests/data/guests-6000.csv");
+const GUESTS: &str = include_str!("../../../tests/data/guests/guests-6000.csv");
 /// The dictionary is trained on the first ones and measured on the others.
 const TRAINED_ON: usize = 5_000;
 

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use usher_common::model::Channel;
-use usher_demo::wedding;
 use usher_demo::{Plan, Stage};
 
 use crate::Line;
@@ -45,15 +44,15 @@ pub(crate) async fn batches(count: usize) -> anyhow::Result<Line> {
 
 async fn through(what: &str, provider: String, sink: &Sink, channel: Channel, count: usize) -> anyhow::Result<Line> {
     let stage = Stage::set(Plan { providers: Vec::new(), extra: provider, ..Plan::default() }).await?;
-    let client = stage.client().await?;
-    let list = wedding::guests(&client, count).await?;
+    let desk = stage.desk().await?;
+    let list = desk.guests(count).await?;
     let daemon = stage.pid().context("the daemon has ended")?;
     let used = |pid| process::processor_seconds(pid);
     let (own_before, sink_before) = (used(daemon)?, used(sink.pid()?)?);
     let threads_before = process::threads(daemon)?;
     let begun = Instant::now();
-    let campaign = wedding::send(&client, list, &[channel]).await?;
-    let detail = wedding::sent(&client, campaign).await?;
+    let campaign = desk.send(list, &[channel]).await?;
+    let detail = desk.sent(campaign).await?;
     let seconds = begun.elapsed().as_secs_f64();
     if detail.row.counts.taken() != count as u64 {
         bail!("of {count} messages not all were accepted: {:?}; {:?}", detail.row.counts, detail.reasons);

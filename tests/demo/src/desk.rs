@@ -1,14 +1,20 @@
 //! An operator at a desk: what a person does with a daemon, over the same protocol as the console and the command line.
-//! Promises: waits follow a topic and return as soon as the state is there; a line that breaks is an error, not a wait.
+//! Promises: a wait returns as soon as the state is there; a line that breaks is an error, not a wait.
+
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
 use usher::session::{Client, Update, act_key};
 use usher_common::model::{
-    Audience, CampaignClass, CampaignDetail, CampaignId, CampaignSpec, Channel, ImportProgress, ListId, Reach, Schedule,
+    Audience, CampaignClass, CampaignDetail, CampaignId, CampaignSpec, Channel, ImportProgress, ListId, MessageRow,
+    Reach, Schedule,
 };
-use usher_common::protocol::{Act, IMPORT_CHUNK, Reply, Request, Row, Topic};
+use usher_common::protocol::{Act, IMPORT_CHUNK, MessagePage, Reply, Request, Row, Topic};
 
 use crate::ORGANISATION;
+
+/// Whatever a test waits for is there within this, on a slow machine too.
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A session with the daemon, and what one does in it.
 #[derive(Debug, Clone)]
@@ -56,6 +62,19 @@ impl Desk {
         }
     }
 
+    /// Imports `count` guests, each with an address and a mobile number, and returns their list.
+    pub async fn guests(&self, count: usize) -> anyhow::Result<ListId> {
+        let mut csv = String::from("name,email,phone\n");
+        for n in 0..count {
+            csv += &format!("Guest {n},guest-{n}@guests.example,+1213{}\n", 2_000_000 + n);
+        }
+        let done = self.import("guests", csv.as_bytes()).await?;
+        if done.added != count as u64 || done.warned > 0 {
+            bail!("of {count} guests {} were imported: {:?}", done.added, done.problems);
+        }
+        self.list("guests").await
+    }
+
     /// The id of a list, by its name.
     pub async fn list(&self, name: &str) -> anyhow::Result<ListId> {
         let Reply::Lists(lists) = self.ask(Request::Lists).await? else { bail!("no lists came") };
@@ -95,6 +114,13 @@ impl Desk {
         Ok(())
     }
 
+    /// A campaign to everyone on a list by all of `channels`, written, approved and sent.
+    pub async fn send(&self, list: ListId, channels: &[Channel]) -> anyhow::Result<CampaignId> {
+        let id = self.draft("Save the date", list, channels).await?;
+        self.release(id).await?;
+        Ok(id)
+    }
+
     /// A campaign as it is.
     pub async fn campaign(&self, id: CampaignId) -> anyhow::Result<CampaignDetail> {
         match self.ask(Request::Campaign { id }).await? {
@@ -121,5 +147,37 @@ impl Desk {
             }
         }
         bail!("the line broke while campaign {id} was followed")
+    }
+
+    /// Waits until nothing of the campaign is held, queued or under way any more.
+    pub async fn sent(&self, id: CampaignId) -> anyhow::Result<CampaignDetail> {
+        let mut again = tokio::time::interval(Duration::from_millis(50));
+        let begun = Instant::now();
+        loop {
+            again.tick().await;
+            let detail = self.campaign(id).await?;
+            if detail.row.expanded && detail.row.counts.open() == 0 {
+                return Ok(detail);
+            }
+            if begun.elapsed() > PATIENCE {
+                bail!("{id} is still not through: {:?}", detail.row);
+            }
+        }
+    }
+
+    /// Every message of the campaign.
+    pub async fn messages(&self, campaign: CampaignId) -> anyhow::Result<Vec<MessageRow>> {
+        let (mut rows, mut after) = (Vec::new(), None);
+        loop {
+            let ask = Request::Messages { campaign, state: None, after, limit: 1_000 };
+            let Reply::Messages(MessagePage { rows: more, next, .. }) = self.ask(ask).await? else {
+                bail!("asked for messages, the daemon answered with something else")
+            };
+            rows.extend(more);
+            after = next;
+            if after.is_none() {
+                return Ok(rows);
+            }
+        }
     }
 }

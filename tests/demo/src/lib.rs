@@ -5,9 +5,8 @@ mod desk;
 mod list;
 mod programs;
 mod stage;
-pub mod wedding;
 
-pub use desk::Desk;
+pub use desk::{Desk, PATIENCE};
 pub use list::guest_list;
 pub use programs::{Programs, ProgramsError};
 pub use stage::{ORGANISATION, Plan, Stage, TOKEN};

@@ -70,7 +70,7 @@ async fn play(arguments: &Arguments) -> anyhow::Result<bool> {
         say(&format!("everything stands in {}", stage.folder().display()));
         stage.keep();
     }
-    let desk = Desk::new(stage.client().await?);
+    let desk = stage.desk().await?;
     let csv = guest_list(arguments.guests as usize, arguments.seed);
     let imported = desk.import("everyone", csv.as_bytes()).await.context("importing the guest list")?;
     say(&format!("{} guests imported, {} rejected", imported.added, imported.rejected));
@@ -81,7 +81,7 @@ async fn play(arguments: &Arguments) -> anyhow::Result<bool> {
     let messages = u64::from(arguments.guests) * 2;
     let end = async {
         // A line of its own, so that following it here does not end the stream there.
-        let breaker = Desk::new(stage.client().await?);
+        let breaker = stage.desk().await?;
         let incident = incident(&breaker, &stage.simulator, id, messages, arguments.headless);
         let incident = async {
             tokio::time::timeout(LONGEST, incident)

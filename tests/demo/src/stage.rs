@@ -14,7 +14,7 @@ use usher::session::{Client, Target};
 use usher_common::protocol::Request;
 use usher_sim::Simulator;
 
-use crate::Programs;
+use crate::{Desk, Programs};
 
 /// The organisation that campaigns on the stage are sent for.
 pub const ORGANISATION: &str = "ada-and-ben";
@@ -114,6 +114,11 @@ impl Stage {
     /// The daemon's process id, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.daemon.as_ref().and_then(Child::id)
+    }
+
+    /// An operator's desk, with a session of its own.
+    pub async fn desk(&self) -> anyhow::Result<Desk> {
+        Ok(Desk::new(self.client().await?))
     }
 
     /// A session with the daemon.

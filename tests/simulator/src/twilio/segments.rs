@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn agrees_with_the_vendors_calculator() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sms_segments.json");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/sms_segments.json");
         let data: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         let vectors = data["vectors"].as_array().unwrap();
         assert_eq!(vectors.len(), 52);

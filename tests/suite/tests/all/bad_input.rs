@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Output;
 
 use tokio::process::Command;
-use usher_demo::{Desk, Plan, Stage, guest_list};
+use usher_demo::{Plan, Stage, guest_list};
 
 /// Both outputs as one text.
 fn said(output: &Output) -> String {
@@ -102,7 +102,7 @@ async fn files_that_are_no_guest_list_are_refused_with_the_reason() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn templates_segments_and_schedules_that_cannot_work_are_refused() {
     let stage = Stage::set(Plan::default()).await.unwrap();
-    let desk = Desk::new(stage.client().await.unwrap());
+    let desk = stage.desk().await.unwrap();
     desk.import("everyone", guest_list(5, 9).as_bytes()).await.unwrap();
     let file = stage.folder().join("words.txt");
     for (words, found) in [("Hello {{guest_nmae}}", "guest_nmae"), ("Hello {{guest_name", "{{")] {

@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use usher_common::model::{Channel, MessageState};
-use usher_demo::wedding::{self, PATIENCE};
-use usher_demo::{Plan, Stage};
+use usher_demo::{PATIENCE, Plan, Stage};
 use usher_sim::{Config, Latency};
 
-const GUESTS: usize = 1_500;
+use crate::lists;
 
 /// Splitmix64: the same five moments in every run of a seed.
 fn dice(seed: u64) -> impl FnMut(u64) -> u64 {
@@ -48,14 +47,16 @@ async fn narrow(stage: &mut Stage) -> anyhow::Result<()> {
 async fn five_kills_in_the_middle_of_a_campaign_tell_nobody_twice_and_lose_nobody() {
     let mut stage = Stage::set(Plan { simulator: slow_world(), ..Plan::default() }).await.unwrap();
     narrow(&mut stage).await.unwrap();
-    let mut client = stage.client().await.unwrap();
-    let list = wedding::guests(&client, GUESTS).await.unwrap();
-    let campaign = wedding::send(&client, list, &[Channel::Email, Channel::Sms]).await.unwrap();
+    let mut desk = stage.desk().await.unwrap();
+    desk.import("everyone", &lists::ten_thousand()).await.unwrap();
+    let list = desk.list("everyone").await.unwrap();
+    let campaign = desk.send(list, &[Channel::Email, Channel::Sms]).await.unwrap();
 
+    let everything = lists::MAILS + lists::TEXTS;
     let record = stage.simulator.record();
     let mut dice = dice(2_027);
     // The last one falls before two thirds of everything are out: there is something left to go wrong each time.
-    let step = (GUESTS * 2 * 2 / 3 / 5) as u64;
+    let step = everything * 2 / 3 / 5;
     for kill in 0..5 {
         let moment = kill * step + 1 + dice(step);
         tokio::time::timeout(PATIENCE, record.wait_for_count(moment)).await.unwrap_or_else(|_| {
@@ -63,13 +64,13 @@ async fn five_kills_in_the_middle_of_a_campaign_tell_nobody_twice_and_lose_nobod
         });
         stage.kill().await.unwrap();
         let heard = record.total();
-        assert!(heard < 2 * GUESTS as u64, "everything was out before kill {kill}: it proved nothing");
+        assert!(heard < everything, "everything was out before kill {kill}: it proved nothing");
         stage.start().await.unwrap();
     }
-    client = stage.client().await.unwrap();
-    let detail = wedding::sent(&client, campaign).await.unwrap();
+    desk = stage.desk().await.unwrap();
+    let detail = desk.sent(campaign).await.unwrap();
 
-    let rows = wedding::messages(&client, campaign).await.unwrap();
+    let rows = desk.messages(campaign).await.unwrap();
     // Read after the daemon was asked: what it believes accepted must be there by now.
     let reached: HashSet<u64> = record
         .entries(0, usize::MAX)
@@ -81,7 +82,7 @@ async fn five_kills_in_the_middle_of_a_campaign_tell_nobody_twice_and_lose_nobod
     assert_eq!(reached.len() as u64, record.total(), "an id in the record is no id of a message");
 
     let ids: HashSet<u64> = rows.iter().map(|row| row.id.0).collect();
-    assert_eq!((rows.len(), ids.len()), (2 * GUESTS, 2 * GUESTS), "each guest has each of the two messages, once");
+    assert_eq!((rows.len() as u64, ids.len() as u64), (everything, everything), "each guest has each message once");
     assert!(reached.is_subset(&ids), "somebody got a message that the daemon does not know");
     let mut seen: BTreeMap<(&str, bool), u64> = BTreeMap::new();
     for row in &rows {
@@ -93,19 +94,19 @@ async fn five_kills_in_the_middle_of_a_campaign_tell_nobody_twice_and_lose_nobod
         };
         assert!(honest, "{row:?} against the record: {:?}", record.by_message(&row.id.to_string()));
     }
-    assert_eq!(detail.row.guests, GUESTS as u64);
-    assert_eq!(detail.row.counts.total(), 2 * GUESTS as u64, "the campaign's equation");
+    assert_eq!(detail.row.guests, lists::GUESTS);
+    assert_eq!(detail.row.counts.total(), everything, "the campaign's equation");
     let (taken, doubt) = (detail.row.counts.taken(), detail.row.counts.unknown);
-    assert_eq!(taken + doubt, 2 * GUESTS as u64, "a kill is nobody's failure: {seen:?}");
+    assert_eq!(taken + doubt, everything, "a kill is nobody's failure: {seen:?}");
 }
 
 /// A stage on which a small campaign has been sent.
 async fn after_a_campaign() -> (Stage, usher_common::model::CampaignId) {
     let stage = Stage::set(Plan::default()).await.unwrap();
-    let client = stage.client().await.unwrap();
-    let list = wedding::guests(&client, 60).await.unwrap();
-    let campaign = wedding::send(&client, list, &[Channel::Sms]).await.unwrap();
-    wedding::sent(&client, campaign).await.unwrap();
+    let desk = stage.desk().await.unwrap();
+    let list = desk.guests(60).await.unwrap();
+    let campaign = desk.send(list, &[Channel::Sms]).await.unwrap();
+    desk.sent(campaign).await.unwrap();
     (stage, campaign)
 }
 
@@ -129,10 +130,10 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_that_is_gone_or_garbage_is_rebuilt_and_the_counts_are_the_same() {
     let (mut stage, campaign) = after_a_campaign().await;
-    let client = stage.client().await.unwrap();
-    let counts = wedding::look(&client, campaign).await.unwrap().row.counts;
+    let desk = stage.desk().await.unwrap();
+    let counts = desk.campaign(campaign).await.unwrap().row.counts;
     assert_eq!(counts.taken(), 60);
-    let rows = wedding::messages(&client, campaign).await.unwrap();
+    let rows = desk.messages(campaign).await.unwrap();
     let index = stage.state().join("store/index");
 
     stage.kill().await.unwrap();
@@ -140,8 +141,8 @@ async fn an_index_that_is_gone_or_garbage_is_rebuilt_and_the_counts_are_the_same
     let before = stage.log();
     stage.start().await.unwrap();
     assert!(since(&stage, &before).contains("the index was rebuilt"), "{}", since(&stage, &before));
-    let client = stage.client().await.unwrap();
-    assert_eq!(wedding::look(&client, campaign).await.unwrap().row.counts, counts);
+    let desk = stage.desk().await.unwrap();
+    assert_eq!(desk.campaign(campaign).await.unwrap().row.counts, counts);
 
     stage.kill().await.unwrap();
     let spoilt = files(&index);
@@ -153,9 +154,9 @@ async fn an_index_that_is_gone_or_garbage_is_rebuilt_and_the_counts_are_the_same
     let before = stage.log();
     stage.start().await.unwrap();
     assert!(since(&stage, &before).contains("the index was rebuilt"), "{}", since(&stage, &before));
-    let client = stage.client().await.unwrap();
-    assert_eq!(wedding::look(&client, campaign).await.unwrap().row.counts, counts);
-    assert_eq!(wedding::messages(&client, campaign).await.unwrap(), rows);
+    let desk = stage.desk().await.unwrap();
+    assert_eq!(desk.campaign(campaign).await.unwrap().row.counts, counts);
+    assert_eq!(desk.messages(campaign).await.unwrap(), rows);
     assert_eq!(stage.simulator.record().total(), 60, "a rebuilt index sends nothing again");
 }
 
@@ -191,8 +192,8 @@ async fn a_damaged_frame_in_the_middle_of_the_log_is_refused_with_file_and_offse
 
     fs::write(&segment, &good).unwrap();
     stage.start().await.unwrap();
-    let client = stage.client().await.unwrap();
-    assert_eq!(wedding::look(&client, campaign).await.unwrap().row.counts.taken(), 60);
+    let desk = stage.desk().await.unwrap();
+    assert_eq!(desk.campaign(campaign).await.unwrap().row.counts.taken(), 60);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -213,8 +214,8 @@ async fn a_torn_last_frame_is_cut_off_and_said() {
     let said = since(&stage, &before);
     assert!(said.contains("cut off a frame"), "{said}");
     assert!(said.contains(&segment.display().to_string()) && said.contains(&whole.to_string()), "{said}");
-    let client = stage.client().await.unwrap();
-    assert_eq!(wedding::look(&client, campaign).await.unwrap().row.counts.taken(), 60);
+    let desk = stage.desk().await.unwrap();
+    assert_eq!(desk.campaign(campaign).await.unwrap().row.counts.taken(), 60);
     let ended = tokio::time::timeout(Duration::from_mins(1), stage.stop()).await.unwrap().unwrap();
     assert!(ended.success(), "{ended}");
 }

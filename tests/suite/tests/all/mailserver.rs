@@ -15,11 +15,13 @@ use std::time::{Duration, Instant};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tempfile::TempDir;
 use usher_common::model::Channel;
-use usher_demo::wedding::{self, PATIENCE};
-use usher_demo::{Plan, Stage};
+use usher_demo::{PATIENCE, Plan, Stage};
+
+use crate::lists;
 
 const MASTER: &str = "/usr/lib/postfix/sbin/master";
-const GUESTS: usize = 300;
+/// The guests of the list who have an e-mail address.
+const GUESTS: usize = lists::MAILS as usize;
 /// Mail is written as this user and group: nobody, and nogroup.
 const NOBODY: u32 = 65_534;
 
@@ -244,10 +246,11 @@ async fn a_real_mail_server_delivers_each_mail_exactly_once() {
         server.ca().display()
     );
     let stage = Stage::set(Plan { providers: Vec::new(), extra: provider, ..Plan::default() }).await.unwrap();
-    let client = stage.client().await.unwrap();
-    let list = wedding::guests(&client, GUESTS).await.unwrap();
-    let campaign = wedding::send(&client, list, &[Channel::Email]).await.unwrap();
-    let detail = wedding::sent(&client, campaign).await.unwrap();
+    let desk = stage.desk().await.unwrap();
+    desk.import("everyone", &lists::ten_thousand()).await.unwrap();
+    let list = desk.list("everyone").await.unwrap();
+    let campaign = desk.send(list, &[Channel::Email]).await.unwrap();
+    let detail = desk.sent(campaign).await.unwrap();
     assert_eq!(detail.row.counts.taken(), GUESTS as u64, "{:?}\n{}", detail.reasons, server.said());
 
     let mails = server.delivered(GUESTS).await;
@@ -255,7 +258,7 @@ async fn a_real_mail_server_delivers_each_mail_exactly_once() {
     for mail in &mails {
         *arrived.entry(header(mail, "X-Usher-Message").expect("each mail says which it is")).or_default() += 1;
     }
-    let rows = wedding::messages(&client, campaign).await.unwrap();
+    let rows = desk.messages(campaign).await.unwrap();
     let expected: BTreeMap<String, usize> = rows.iter().map(|row| (row.id.to_string(), 1)).collect();
     assert_eq!(arrived, expected.iter().map(|(id, once)| (id.as_str(), *once)).collect());
     assert_eq!(mails.len(), GUESTS);

@@ -5,6 +5,7 @@
 mod bad_input;
 mod crash;
 mod house;
+mod lists;
 mod mailserver;
 mod main_job;
 mod terminal;

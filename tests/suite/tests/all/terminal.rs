@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
 use usher_common::model::Channel;
-use usher_demo::wedding::{self, PATIENCE};
-use usher_demo::{Plan, Stage};
+use usher_demo::{PATIENCE, Plan, Stage};
 
 /// What the terminal shows, and all that was written to it.
 struct Shown {
@@ -143,10 +142,10 @@ impl Drop for Terminal {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_is_looked_around_in_and_quit_and_leaves_the_terminal_as_it_was() {
     let stage = Stage::set(Plan::default()).await.unwrap();
-    let client = stage.client().await.unwrap();
-    let list = wedding::guests(&client, 20).await.unwrap();
-    let campaign = wedding::send(&client, list, &[Channel::Sms]).await.unwrap();
-    wedding::sent(&client, campaign).await.unwrap();
+    let desk = stage.desk().await.unwrap();
+    let list = desk.guests(20).await.unwrap();
+    let campaign = desk.send(list, &[Channel::Sms]).await.unwrap();
+    desk.sent(campaign).await.unwrap();
 
     let mut terminal = Terminal::open(&stage, 120, 40);
     for name in ["LIVE", "resend", "smtp", "twilio", "Save the date"] {

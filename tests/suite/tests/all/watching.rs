@@ -36,7 +36,7 @@ fn frame(frame: &ClientFrame) -> Message {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_watchers_and_one_who_does_not_read_see_the_campaign_end() {
     let stage = stage().await;
-    let desk = Desk::new(stage.client().await.unwrap());
+    let desk = stage.desk().await.unwrap();
     desk.import("everyone", guest_list(300, 8).as_bytes()).await.unwrap();
     let list = desk.list("everyone").await.unwrap();
     let id = desk.draft("Invitations", list, &[Channel::Email, Channel::Sms]).await.unwrap();
@@ -94,5 +94,5 @@ async fn a_frame_beyond_the_cap_ends_that_session_only() {
         }
     }
     assert!(!answered, "nothing was done with the frame");
-    assert!(Desk::new(stage.client().await.unwrap()).list("nobody").await.is_err(), "the daemon still answers");
+    assert!(stage.desk().await.unwrap().list("nobody").await.is_err(), "the daemon still answers");
 }
