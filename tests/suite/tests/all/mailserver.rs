@@ -206,7 +206,7 @@ fn main_cf(at: &Path) -> String {
          mydestination =\n\
          alias_maps =\n\
          local_recipient_maps =\n\
-         virtual_mailbox_domains = guests.example\n\
+         virtual_mailbox_domains = example.com example.net example.org\n\
          virtual_mailbox_base = {at}/mail\n\
          virtual_mailbox_maps = static:all/\n\
          virtual_uid_maps = static:{NOBODY}\n\
