@@ -4,9 +4,11 @@
 mod desk;
 mod list;
 mod programs;
+mod raw;
 mod stage;
 
 pub use desk::{Desk, PATIENCE};
 pub use list::guest_list;
 pub use programs::{Programs, ProgramsError};
+pub use raw::{DeafClient, RawSession, raw_session, text};
 pub use stage::{ORGANISATION, Plan, Stage, TOKEN};

@@ -1,12 +1,11 @@
 //! Many eyes on one campaign: those who read see the truth, one who does not stops nobody, and strangers see nothing.
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use usher::session::{Client, SessionError, Target};
 use usher_common::model::{CampaignState, Channel};
-use usher_common::protocol::{CLIENT_FRAME_CAP, ClientFrame, Codec, JSON_SUBPROTOCOL, SESSION_PATH, Topic, encode};
-use usher_demo::{Desk, Plan, Stage, TOKEN, guest_list};
+use usher_common::protocol::{CLIENT_FRAME_CAP, Topic};
+use usher_demo::{DeafClient, Desk, Plan, Stage, TOKEN, guest_list, raw_session};
 
 async fn stage() -> Stage {
     Stage::set(Plan { tcp: true, ..Plan::default() }).await.unwrap()
@@ -16,21 +15,11 @@ fn target(stage: &Stage, token: Option<&str>) -> Target {
     Target::ws(&format!("ws://{}", stage.address().unwrap()), token.map(str::to_owned)).unwrap()
 }
 
-type Socket = tokio_tungstenite::WebSocketStream<tokio::net::TcpStream>;
-
-/// A session in JSON, without a library that reads along.
-async fn raw(stage: &Stage) -> Socket {
-    let address = stage.address().unwrap();
-    let mut request = format!("ws://{address}{SESSION_PATH}").into_client_request().unwrap();
-    let headers = request.headers_mut();
-    headers.insert("sec-websocket-protocol", JSON_SUBPROTOCOL.parse().unwrap());
-    headers.insert("authorization", format!("Bearer {TOKEN}").parse().unwrap());
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    tokio_tungstenite::client_async(request, stream).await.unwrap().0
-}
-
-fn frame(frame: &ClientFrame) -> Message {
-    Message::text(String::from_utf8(encode(Codec::Json, frame)).unwrap())
+/// What the daemon has in memory.
+fn resident_kib(stage: &Stage) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", stage.pid().unwrap())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -41,10 +30,11 @@ async fn a_hundred_watchers_and_one_who_does_not_read_see_the_campaign_end() {
     let list = desk.list("everyone").await.unwrap();
     let id = desk.draft("Invitations", list, &[Channel::Email, Channel::Sms]).await.unwrap();
 
-    let mut deaf = raw(&stage).await;
-    for topic in [Topic::Campaign(id), Topic::Overview, Topic::Log] {
-        deaf.send(frame(&ClientFrame::Subscribe { topic, have: None })).await.unwrap();
-    }
+    let before = resident_kib(&stage);
+    let topics = [Topic::Campaign(id), Topic::Overview, Topic::Log];
+    let deaf = DeafClient::attach(&stage.address().unwrap(), &topics, list).await.unwrap();
+    let grown = resident_kib(&stage).saturating_sub(before);
+    assert!(grown < 32 * 1024, "{} calls of one who does not read cost the daemon {grown} KiB", deaf.asked);
     let mut watchers = tokio::task::JoinSet::new();
     let local = [stage.client().await.unwrap(), stage.client().await.unwrap()];
     let mut clients = Vec::from(local);
@@ -81,7 +71,7 @@ async fn without_the_token_nobody_gets_in() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_frame_beyond_the_cap_ends_that_session_only() {
     let stage = stage().await;
-    let mut socket = raw(&stage).await;
+    let mut socket = raw_session(&stage.address().unwrap()).await.unwrap();
     // The daemon may hang up before all of it is written.
     let _ = socket.send(Message::text("x".repeat(CLIENT_FRAME_CAP + 1))).await;
     let mut answered = false;
