@@ -6,6 +6,7 @@
 mod commits;
 mod messages;
 mod process;
+mod watched;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -40,6 +41,12 @@ enum What {
     },
     /// Durable commits of the store, beside write and fdatasync
     Commits,
+    /// A campaign that nobody watches, beside one with 102 clients attached, one more of which reads nothing
+    Watched {
+        /// How many messages a campaign
+        #[arg(long, default_value_t = MESSAGES)]
+        messages: usize,
+    },
     /// The providers that the others send to
     #[command(hide = true)]
     Sink,
@@ -95,6 +102,10 @@ async fn measure(what: Option<&What>, small: bool) -> anyhow::Result<Vec<Line>> 
     if let None | Some(What::Batches { .. }) = what {
         let count = if let Some(What::Batches { messages }) = what { *messages } else { MESSAGES };
         lines.push(messages::batches(few(count)).await?);
+    }
+    if let None | Some(What::Watched { .. }) = what {
+        let count = if let Some(What::Watched { messages }) = what { *messages } else { MESSAGES };
+        lines.extend(watched::measure(few(count)).await?);
     }
     if let None | Some(What::Commits) = what {
         lines.extend(commits::measure(few(2_000)).await?);

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use usher_common::model::Channel;
-use usher_demo::{Plan, Stage};
+use usher_common::model::{Channel, ListId};
+use usher_demo::{Desk, Plan, Stage};
 
 use crate::Line;
 use crate::process::{self, Sink};
@@ -21,14 +21,30 @@ pub(crate) async fn single(count: usize) -> anyhow::Result<Vec<Line>> {
     let sink = Sink::start().await?;
     let url = sink.address("twilio_url")?;
     let bare = bare(url, count).await?;
-    let provider = format!(
+    let mut through = through("SMS through the daemon, durable", texts(url), &sink, Channel::Sms, count).await?;
+    through.remark = format!("{:.2} of the bare client; {}", through.rate() / bare.rate(), through.remark);
+    Ok(vec![bare, through])
+}
+
+/// Configuration of a provider that carries SMS to the sink at `url`.
+pub(crate) fn texts(url: &str) -> String {
+    format!(
         "[[provider]]\nname = \"twilio\"\nkind = \"twilio\"\nbase_url = \"{url}\"\naccount_sid = \"{ACCOUNT}\"\n\
          auth_token = \"simulator\"\nfrom = \"+14155550100\"\nmax_in_flight = {IN_FLIGHT}\nburst = 100000\n\
          status_callback = \"https://hooks.ada-and-ben.example/twilio\"\n"
-    );
-    let mut through = through("SMS through the daemon, durable", provider, &sink, Channel::Sms, count).await?;
-    through.remark = format!("{:.2} of the bare client; {}", through.rate() / bare.rate(), through.remark);
-    Ok(vec![bare, through])
+    )
+}
+
+/// Sends a campaign to a list of `count` and returns the seconds from the act to the last durable outcome.
+pub(crate) async fn campaign(desk: &Desk, list: ListId, channel: Channel, count: usize) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    let campaign = desk.send(list, &[channel]).await?;
+    let detail = desk.sent(campaign).await?;
+    let seconds = begun.elapsed().as_secs_f64();
+    if detail.row.counts.taken() != count as u64 {
+        bail!("of {count} messages not all were accepted: {:?}; {:?}", detail.row.counts, detail.reasons);
+    }
+    Ok(seconds)
 }
 
 /// E-mail in batches of a hundred.
@@ -50,13 +66,7 @@ async fn through(what: &str, provider: String, sink: &Sink, channel: Channel, co
     let used = |pid| process::processor_seconds(pid);
     let (own_before, sink_before) = (used(daemon)?, used(sink.pid()?)?);
     let threads_before = process::threads(daemon)?;
-    let begun = Instant::now();
-    let campaign = desk.send(list, &[channel]).await?;
-    let detail = desk.sent(campaign).await?;
-    let seconds = begun.elapsed().as_secs_f64();
-    if detail.row.counts.taken() != count as u64 {
-        bail!("of {count} messages not all were accepted: {:?}; {:?}", detail.row.counts, detail.reasons);
-    }
+    let seconds = campaign(&desk, list, channel, count).await?;
     let each = |seconds: f64| seconds * 1e6 / count as f64;
     let (own, others) = (each(used(daemon)? - own_before), each(used(sink.pid()?)? - sink_before));
     let busiest: Vec<String> = process::threads(daemon)?

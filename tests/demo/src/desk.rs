@@ -114,9 +114,9 @@ impl Desk {
         Ok(())
     }
 
-    /// A campaign to everyone on a list by all of `channels`, written, approved and sent.
+    /// A campaign to everyone on a list by all of `channels`, under a name of its own, written, approved and sent.
     pub async fn send(&self, list: ListId, channels: &[Channel]) -> anyhow::Result<CampaignId> {
-        let id = self.draft("Save the date", list, channels).await?;
+        let id = self.draft(&format!("Save the date {}", act_key()), list, channels).await?;
         self.release(id).await?;
         Ok(id)
     }

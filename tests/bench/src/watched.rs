@@ -1,0 +1,111 @@
+//! The same campaign with nobody watching, and with consoles and clients attached, one of which reads nothing: what
+//! being watched costs.
+
+use anyhow::Context as _;
+use tokio::task::JoinSet;
+use usher::session::{Client, Target};
+use usher_common::model::Channel;
+use usher_common::protocol::Topic;
+use usher_demo::{DeafClient, Plan, Stage, TOKEN};
+
+use crate::Line;
+use crate::messages::{campaign, texts};
+use crate::process::{Sink, processor_seconds};
+
+/// Clients over TCP, and consoles on the Unix socket.
+const CLIENTS: usize = 100;
+const CONSOLES: usize = 2;
+/// Campaigns of each kind, in turns: a machine that others use is not equally fast for long.
+const ROUNDS: usize = 5;
+/// What each of them follows: what a console does.
+const TOPICS: [Topic; 4] = [Topic::Overview, Topic::Providers, Topic::Campaigns, Topic::Log];
+
+/// Measures campaigns of `count` SMS, alone and watched in turns; the figures are medians.
+pub(crate) async fn measure(count: usize) -> anyhow::Result<Vec<Line>> {
+    let sink = Sink::start().await?;
+    let extra = texts(sink.address("twilio_url")?);
+    let stage = Stage::set(Plan { providers: Vec::new(), extra, tcp: true, ..Plan::default() }).await?;
+    let address = stage.address().context("the stage has a TCP port")?;
+    let daemon = stage.pid().context("the daemon has ended")?;
+    let desk = stage.desk().await?;
+    let list = desk.guests(count).await?;
+    // The first one finds everything cold.
+    campaign(&desk, list, Channel::Sms, count).await?;
+    let (mut alone, mut watched) = (Figures::default(), Figures::default());
+    let (mut seen, mut asked) = (0, 0);
+    for _ in 0..ROUNDS {
+        let used = processor_seconds(daemon)?;
+        alone.add(campaign(&desk, list, Channel::Sms, count).await?, processor_seconds(daemon)? - used);
+        let deaf = DeafClient::attach(&address, &TOPICS, list).await?;
+        let mut watchers = watch(&stage, &address).await?;
+        let used = processor_seconds(daemon)?;
+        watched.add(campaign(&desk, list, Channel::Sms, count).await?, processor_seconds(daemon)? - used);
+        asked += deaf.asked;
+        drop(deaf);
+        watchers.shutdown().await;
+        seen += 1;
+    }
+    let ratio = |of: fn(&Figures) -> f64| of(&watched) / of(&alone);
+    let line = |what: String, seconds: f64, remark: String| Line { what, count, seconds, remark };
+    Ok(vec![
+        line("SMS, nobody watching".to_owned(), alone.seconds(), format!("median of {ROUNDS}")),
+        line(
+            format!("the same, {CONSOLES} consoles, {CLIENTS} clients, 1 deaf"),
+            watched.seconds(),
+            format!(
+                "{:.2} of the time, {:.2} of the daemon's processor time of nobody watching; {} calls unread each",
+                ratio(Figures::seconds),
+                ratio(Figures::processor),
+                asked / seen,
+            ),
+        ),
+    ])
+}
+
+/// Wall and processor seconds of each round.
+#[derive(Default)]
+struct Figures {
+    seconds: Vec<f64>,
+    processor: Vec<f64>,
+}
+
+impl Figures {
+    fn add(&mut self, seconds: f64, processor: f64) {
+        self.seconds.push(seconds);
+        self.processor.push(processor);
+    }
+
+    fn seconds(&self) -> f64 {
+        median(&self.seconds)
+    }
+
+    fn processor(&self) -> f64 {
+        median(&self.processor)
+    }
+}
+
+fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+}
+
+/// Attaches consoles and clients that read all they get.
+async fn watch(stage: &Stage, address: &str) -> anyhow::Result<JoinSet<()>> {
+    let mut clients = Vec::new();
+    for _ in 0..CONSOLES {
+        clients.push(stage.client().await?);
+    }
+    let target = Target::ws(&format!("ws://{address}"), Some(TOKEN.to_owned()))?;
+    for _ in 0..CLIENTS {
+        clients.push(Client::connect(&target).await?);
+    }
+    let mut watchers = JoinSet::new();
+    for client in clients {
+        for topic in TOPICS {
+            let mut updates = client.follow(topic).await?;
+            watchers.spawn(async move { while updates.next().await.is_some() {} });
+        }
+    }
+    Ok(watchers)
+}
