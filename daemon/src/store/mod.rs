@@ -9,6 +9,8 @@ pub mod engine;
 
 mod campaigns;
 mod claims;
+#[cfg(test)]
+mod conformance;
 mod counts;
 mod guests;
 mod messages;
