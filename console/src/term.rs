@@ -277,4 +277,38 @@ mod tests {
         desk.painter.copy("c12", true).expect("a counter never fails");
         assert_eq!(desk.counting.take().1, b"\x1bPtmux;\x1b\x1b]52;c;YzEy\x07\x1b\\");
     }
+
+    /// Not a test of its own: what the next one runs in a terminal.
+    #[test]
+    #[ignore = "it panics, and needs a terminal: the test below starts it in one"]
+    fn panics_with_the_terminal_taken() {
+        let _guard = Guard::take().expect("there is a terminal");
+        panic!("something that cannot happen");
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_speaks() {
+        use std::io::Read as _;
+        let pair = portable_pty::native_pty_system().openpty(portable_pty::PtySize::default()).expect("a terminal");
+        let before = format!("{:?}", pair.master.get_termios());
+        let mut program = portable_pty::CommandBuilder::new(std::env::current_exe().expect("this program"));
+        program.args(["--exact", "--ignored", "--nocapture", "term::tests::panics_with_the_terminal_taken"]);
+        program.env("RUST_BACKTRACE", "0");
+        let mut child = pair.slave.spawn_command(program).expect("this program starts");
+        let mut output = pair.master.try_clone_reader().expect("a terminal can be read");
+        let mut said = Vec::new();
+        let mut buffer = [0; 4096];
+        // The slave stays open in this process, so the end of the program is no end of the output.
+        while !String::from_utf8_lossy(&said).contains("test result") {
+            let count = output.read(&mut buffer).expect("a terminal can be read");
+            said.extend_from_slice(&buffer[..count]);
+        }
+        assert!(!child.wait().expect("a child can be waited for").success());
+        let said = String::from_utf8_lossy(&said);
+        let place = |text: &str| said.find(text).unwrap_or_else(|| panic!("{text:?} is missing in {said:?}"));
+        assert!(place("\x1b[?1049h") < place("\x1b[?1049l"));
+        assert!(place("\x1b[?1049l") < place("something that cannot happen"), "{said:?}");
+        place("\x1b[?25h");
+        assert_eq!(format!("{:?}", pair.master.get_termios()), before, "raw mode is left");
+    }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::args::{Format, Global};
 use super::exit::Failure;
-use crate::text::{clean, width};
+use crate::text::{clean, clean_lines, width};
 
 /// How answers are printed.
 #[derive(Debug)]
@@ -159,16 +159,18 @@ impl Output {
             return ExitCode::SUCCESS;
         }
         let mut err = self.err.lock();
+        // A message may have lines of its own, such as the one that points at a character.
+        let message = clean_lines(&failure.message).join("\n");
         let _ = if self.is_json() {
             let error = serde_json::json!({"error": {
                 "code": failure.code, "exit": failure.exit as u8, "message": failure.message, "remedy": failure.remedy,
             }});
             writeln!(err, "{error}")
         } else if failure.remedy.is_empty() {
-            writeln!(err, "usher: {}", clean(&failure.message))
+            writeln!(err, "usher: {message}")
         } else {
             let remedy: Vec<String> = failure.remedy.lines().map(|line| format!("  {}", clean(line.trim()))).collect();
-            writeln!(err, "usher: {}\n{}", clean(&failure.message), remedy.join("\n"))
+            writeln!(err, "usher: {message}\n{}", remedy.join("\n"))
         };
         failure.exit.into()
     }

@@ -114,13 +114,17 @@ async fn templates_segments_and_schedules_that_cannot_work_are_refused() {
     let create =
         ["campaign", "create", "--organisation", "ada-and-ben", "--channel", "email", "--template", "invitation"];
     let with = |more: &[&'static str]| [&create[..], &["--list", "everyone"], more].concat();
-    let typo = usher(&stage, &with(&["--name", "typo", "--segment", "rvsp = confirmed"])).await;
-    answered(&typo, 1, &["rvsp"]);
+    let typo = usher(&stage, &with(&["--name", "typo", "--segment", "rsvp = confirmed and gruop = family"])).await;
+    answered(&typo, 1, &["did you mean group?", "\n  rsvp = confirmed and gruop = family\n                       ^"]);
     let past = usher(&stage, &with(&["--name", "past", "--at", "2020-01-01 10:00 Europe/London"])).await;
-    let send = usher(&stage, &["campaign", "send", "past", "--yes"]).await;
-    assert!(!past.status.success() || !send.status.success(), "{}{}", said(&past), said(&send));
+    answered(&past, 1, &["schedule: ", "is in the past", "choose a later one"]);
+    answered(&with_campaign(&stage, "approve", "past").await, 1, &["no campaign", "past"]);
     let nobody = usher(&stage, &with(&["--name", "nobody", "--segment", "group = nobody"])).await;
-    let approve = usher(&stage, &["campaign", "approve", "nobody", "--yes"]).await;
-    assert!(!nobody.status.success() || !approve.status.success(), "{}{}", said(&nobody), said(&approve));
+    answered(&nobody, 0, &["nobody"]);
+    answered(&with_campaign(&stage, "approve", "nobody").await, 1, &["nobody to write to"]);
     assert_eq!(stage.simulator.record().total(), 0);
+}
+
+async fn with_campaign(stage: &Stage, act: &str, name: &str) -> Output {
+    usher(stage, &["campaign", act, name, "--yes"]).await
 }
