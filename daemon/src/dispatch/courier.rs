@@ -392,8 +392,9 @@ async fn send(shared: &Arc<Shared>, account: &Account, request: Request, judged:
 /// Counts the answers of a request everywhere they count.
 pub(super) fn count(shared: &Shared, account: &Account, answers: &[Answer], latency: Duration) {
     let (mut accepted, mut failed) = (0, 0);
+    shared.metrics.request(account.provider.name(), latency.as_secs_f64());
     for answer in answers {
-        shared.metrics.attempt(account.provider.name(), answer.class.as_str(), latency.as_secs_f64());
+        shared.metrics.attempt(account.provider.name(), answer.class.as_str());
         match answer.class {
             OutcomeClass::Accepted => accepted += 1,
             OutcomeClass::NotSent | OutcomeClass::Unknown | OutcomeClass::Unusable => failed += 1,

@@ -7,7 +7,7 @@ mod programs;
 mod raw;
 mod stage;
 
-pub use desk::{Desk, PATIENCE};
+pub use desk::{Desk, PATIENCE, VOUCHER};
 pub use list::guest_list;
 pub use programs::{Programs, ProgramsError};
 pub use raw::{DeafClient, RawSession, raw_session, text};

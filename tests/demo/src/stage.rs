@@ -216,22 +216,22 @@ impl Stage {
         Ok(())
     }
 
+    /// A provider as somebody would set it up who leaves everything at its default.
     fn provider(&self, name: &str) -> anyhow::Result<String> {
         let own = match name {
             "resend" => format!(
-                "kind = \"resend\"\nbase_url = \"{}\"\napi_key = \"re_simulator\"\nrate_per_second = 100000\n\
-                 burst = 10000\nmax_in_flight = 16\n",
+                "kind = \"resend\"\nbase_url = \"{}\"\napi_key = \"re_simulator\"\n",
                 self.simulator.resend_url()
             ),
             "twilio" => format!(
                 "kind = \"twilio\"\nbase_url = \"{}\"\naccount_sid = \"AC00000000000000000000000000000001\"\n\
-                 auth_token = \"simulator\"\nfrom = \"+14155550100\"\nburst = 10000\nunit_price = 0.0083\n\
+                 auth_token = \"simulator\"\nfrom = \"+14155550100\"\nunit_price = 0.0083\n\
                  status_callback = \"https://hooks.ada-and-ben.example/twilio\"\n",
                 self.simulator.twilio_url()
             ),
             "smtp" => format!(
                 "kind = \"smtp\"\nhost = \"localhost\"\nport = {}\nsecurity = \"starttls\"\nuser = \"usher\"\n\
-                 password = \"simulator\"\nca_file = \"{}\"\nburst = 10000\n",
+                 password = \"simulator\"\nca_file = \"{}\"\n",
                 self.simulator.smtp_addr().port(),
                 self.folder().join("ca.pem").display()
             ),
