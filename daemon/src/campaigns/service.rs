@@ -15,6 +15,7 @@ use super::compose::Kit;
 use super::context::Context;
 use super::lifecycle::{self, Event};
 use super::template::{Template, TemplateError};
+use super::whatsapp::Approved;
 use crate::config::Organisation;
 use crate::guests::{BookError, GuestBook, Segment, address_on, nearest};
 use crate::store::{self, AuditEntry, By, CampaignRecord, NewCampaign, Store};
@@ -135,7 +136,9 @@ impl Campaigns {
             }
         });
         let organisation = self.organisation(&spec.organisation)?;
-        Template::compile_with(&self.template(&spec.template)?, &self.custom(&spec)?)?;
+        let custom = self.custom(&spec)?;
+        Template::compile_with(&self.template(&spec.template)?, &custom)?;
+        self.approved(&spec, &custom)?;
         for name in spec.values.keys() {
             check_value(name)?;
         }
@@ -152,6 +155,12 @@ impl Campaigns {
             Err(store::Error::Taken { what, .. }) => Err(store::Error::Taken { what, name: spec.name }.into()),
             other => Ok(other?),
         }
+    }
+
+    /// The approved template that goes in place of a campaign's words on WhatsApp.
+    fn approved(&self, spec: &CampaignSpec, custom: &[String]) -> Result<Option<Approved>, CampaignError> {
+        let compiled = spec.whatsapp.as_ref().map(|written| Approved::compile(written, custom)).transpose();
+        compiled.map_err(|error| spec_error("whatsapp", error.to_string()))
     }
 
     fn custom(&self, spec: &CampaignSpec) -> Result<Vec<String>, CampaignError> {
@@ -205,12 +214,14 @@ impl Campaigns {
         let mut values = organisation.values.clone();
         values.extend(spec.values.iter().map(|(k, v)| (k.clone(), v.clone())));
         let record = self.store().campaign(id)?.record;
+        let custom = self.custom(&spec)?;
         Ok(Kit {
             campaign: id,
             list: spec.audience.list(),
             class: spec.class,
             organisation,
-            template: Template::compile_with(&body, &self.custom(&spec)?)?,
+            template: Template::compile_with(&body, &custom)?,
+            approved: self.approved(&spec, &custom)?,
             values: Context::new(&values),
             secret: self.secret.to_vec(),
             date: record.due.unwrap_or(record.created),
@@ -475,6 +486,7 @@ mod tests {
             values: BTreeMap::new(),
             schedule: Schedule::Now,
             expires_after_hours: 0,
+            whatsapp: None,
         }
     }
 

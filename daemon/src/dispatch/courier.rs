@@ -105,7 +105,13 @@ async fn judge(shared: &Shared, load: &mut Load) -> Vec<Request> {
     let mut audit = Vec::new();
     for claim in claims {
         match letter(shared, &kit, &claim) {
-            Ok(outgoing) => ready.push(Ready { claim, outgoing }),
+            Ok(outgoing) => match load.account.take_turn(&outgoing.to) {
+                Ok(()) => ready.push(Ready { claim, outgoing }),
+                Err(wait) => {
+                    let at = shared.clock.now().plus_millis(wait.as_millis() as i64);
+                    refusals.push((claim, Next::Retry { at, why: "waits for its turn at this address".to_owned() }));
+                }
+            },
             Err(refused) => {
                 audit.extend(refused.audit);
                 refusals.push((claim, refused.next));
@@ -230,6 +236,7 @@ pub(super) fn judged_letter(
     let composed = kit.compose(guest, &row.guest, channel, message).map_err(|error| match error {
         ComposeError::NoAddress(_) => failed("the guest has no address for this channel any more"),
         ComposeError::Template(error) => Refused::plain(Next::Failed { why: format!("template: {error}") }),
+        ComposeError::WhatsApp(error) => Refused::plain(Next::Failed { why: format!("WhatsApp template: {error}") }),
     })?;
     kit.gate(&composed, suppressed.as_deref()).map_err(|refusal| {
         shared.metrics.refusal();
@@ -248,18 +255,24 @@ pub(super) fn judged_letter(
 pub(super) fn outgoing(kit: &Kit, letter: Composed, message: MessageId, attempt: AttemptNo) -> Outgoing {
     let organisation = &kit.organisation;
     let email = letter.channel == Channel::Email;
-    let address = if email { &organisation.from_email } else { &organisation.sms_sender };
+    let address = match letter.channel {
+        Channel::Email => organisation.from_email.clone(),
+        Channel::Sms => organisation.sms_sender.clone(),
+        // A number at WhatsApp and a bot in Slack are their own senders.
+        Channel::WhatsApp | Channel::Slack => None,
+    };
     Outgoing {
         message,
         attempt,
         to: letter.to,
         to_name: letter.to_name,
-        from: Sender { address: address.clone().unwrap_or_default(), name: organisation.from_name.clone() },
+        from: Sender { address: address.unwrap_or_default(), name: organisation.from_name.clone() },
         reply_to: organisation.reply_to.clone().filter(|_| email),
         subject: letter.subject,
         text: letter.text,
         html: letter.html,
         headers: letter.headers,
+        template: letter.template,
         rfc_message_id: letter.rfc_message_id,
         date: kit.date,
     }

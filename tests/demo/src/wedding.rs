@@ -60,6 +60,7 @@ pub async fn send(client: &Client, list: ListId, channels: &[Channel]) -> anyhow
         values: BTreeMap::new(),
         schedule: Schedule::Now,
         expires_after_hours: 72,
+        whatsapp: None,
     };
     let Reply::Campaign(draft) = client.call(Request::CampaignCreate { spec }, act()).await? else {
         bail!("no campaign was written")
