@@ -138,7 +138,7 @@ impl Campaigns {
         let organisation = self.organisation(&spec.organisation)?;
         let custom = self.custom(&spec)?;
         Template::compile_with(&self.template(&spec.template)?, &custom)?;
-        self.approved(&spec, &custom)?;
+        approved(&spec, &custom)?;
         for name in spec.values.keys() {
             check_value(name)?;
         }
@@ -155,12 +155,6 @@ impl Campaigns {
             Err(store::Error::Taken { what, .. }) => Err(store::Error::Taken { what, name: spec.name }.into()),
             other => Ok(other?),
         }
-    }
-
-    /// The approved template that goes in place of a campaign's words on WhatsApp.
-    fn approved(&self, spec: &CampaignSpec, custom: &[String]) -> Result<Option<Approved>, CampaignError> {
-        let compiled = spec.whatsapp.as_ref().map(|written| Approved::compile(written, custom)).transpose();
-        compiled.map_err(|error| spec_error("whatsapp", error.to_string()))
     }
 
     fn custom(&self, spec: &CampaignSpec) -> Result<Vec<String>, CampaignError> {
@@ -221,7 +215,7 @@ impl Campaigns {
             class: spec.class,
             organisation,
             template: Template::compile_with(&body, &custom)?,
-            approved: self.approved(&spec, &custom)?,
+            approved: approved(&spec, &custom)?,
             values: Context::new(&values),
             secret: self.secret.to_vec(),
             date: record.due.unwrap_or(record.created),
@@ -426,6 +420,12 @@ pub fn channels_for(spec: &CampaignSpec, guest: &Guest) -> Vec<Channel> {
             own.chain(spec.channels.iter()).find(|c| reach(c)).copied().into_iter().collect()
         }
     }
+}
+
+/// The approved template that goes in place of a campaign's words on WhatsApp.
+fn approved(spec: &CampaignSpec, custom: &[String]) -> Result<Option<Approved>, CampaignError> {
+    let compiled = spec.whatsapp.as_ref().map(|written| Approved::compile(written, custom)).transpose();
+    compiled.map_err(|error| spec_error("whatsapp", error.to_string()))
 }
 
 fn refuse_deleted(row: &store::CampaignRow) -> Result<(), CampaignError> {

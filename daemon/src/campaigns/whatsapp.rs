@@ -34,7 +34,7 @@ pub enum WhatsAppError {
         /// Its name, or its number from 1.
         place: String,
         /// What is wrong.
-        source: TemplateError,
+        source: Box<TemplateError>,
     },
     /// A place would be empty, which WhatsApp refuses.
     #[error("parameter {place} is empty for this guest: write {{{{ … | default(\"…\") }}}}")]
@@ -70,7 +70,7 @@ impl Approved {
         let places = written.parameters.iter().enumerate().map(|(n, parameter)| {
             let body = TemplateBody { text: parameter.text.clone(), ..TemplateBody::default() };
             let template = Template::compile_with(&body, custom)
-                .map_err(|source| WhatsAppError::Place { place: place(n, &parameter.name), source })?;
+                .map_err(|why| WhatsAppError::Place { place: place(n, &parameter.name), source: Box::new(why) })?;
             Ok((parameter.name.clone(), template))
         });
         Ok(Self {
@@ -85,7 +85,7 @@ impl Approved {
         let parameters = self.places.iter().enumerate().map(|(n, (name, template))| {
             let words = template
                 .render(Channel::Slack, context)
-                .map_err(|source| WhatsAppError::Place { place: place(n, name), source })?;
+                .map_err(|why| WhatsAppError::Place { place: place(n, name), source: Box::new(why) })?;
             let text = words.text.split_whitespace().collect::<Vec<_>>().join(" ");
             if text.is_empty() {
                 return Err(WhatsAppError::Empty { place: place(n, name) });

@@ -48,7 +48,7 @@ impl Spacing {
         }
         let turn = turns.told.max(turns.free);
         turns.told = turn + self.gap;
-        Err(turn - now + MARGIN)
+        Err(turn.saturating_sub(now) + MARGIN)
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
                 prop_assert!(asked < 10_000, "somebody is never let through");
             }
             for times in gone {
-                prop_assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= GAP), "{times:?}");
+                prop_assert!(times.windows(2).all(|pair| pair[1] >= pair[0] + GAP), "{times:?}");
             }
         }
     }

@@ -47,29 +47,25 @@ fn words(code: &str) -> impl Iterator<Item = String> {
 async fn every_row_of_the_table_has_its_class_and_scope() {
     for row in rows("slack") {
         let (hooks, http) = row.http.strip_prefix("webhook ").map_or((false, row.http.as_str()), |rest| (true, rest));
-        match http {
-            "5xx / timeout" => {
-                for act in [Act::Hang, Act::Reset, Act::Close, Act::Answer(503, "", String::new())] {
-                    row.expect(&answer_to(act, config(), |c| Slack::new(c).unwrap(), GUEST).await);
-                }
-                row.expect(&classify(&no(500, "channel_not_found")));
-                row.expect(&classify_hook(&reply(502, &[], "<html>")));
+        if http == "5xx / timeout" {
+            for act in [Act::Hang, Act::Reset, Act::Close, Act::Answer(503, "", String::new())] {
+                row.expect(&answer_to(act, config(), |c| Slack::new(c).unwrap(), GUEST).await);
             }
-            _ => {
-                let statuses = http.trim_end_matches(" (status U)").split('/').map(|status| status.parse().unwrap());
-                for (status, word) in statuses.flat_map(|status: u16| words(&row.code).map(move |word| (status, word)))
-                {
-                    let answer = match (hooks, word.as_str()) {
-                        (true, "-") => classify_hook(&reply(status, &[("retry-after", "1")], "rate_limited")),
-                        (true, word) => classify_hook(&reply(status, &[], word.to_owned())),
-                        (false, word) => classify(&no(status, word)),
-                    };
-                    if answer.class != OutcomeClass::Accepted && word != "-" && status < 500 {
-                        assert_eq!(answer.code, word, "{row:?}");
-                    }
-                    row.expect(&answer);
-                }
+            row.expect(&classify(&no(500, "channel_not_found")));
+            row.expect(&classify_hook(&reply(502, &[], "<html>")));
+            continue;
+        }
+        let statuses = http.trim_end_matches(" (status U)").split('/').map(|status| status.parse::<u16>().unwrap());
+        for (status, word) in statuses.flat_map(|status| words(&row.code).map(move |word| (status, word))) {
+            let answer = match (hooks, word.as_str()) {
+                (true, "-") => classify_hook(&reply(status, &[("retry-after", "1")], "rate_limited")),
+                (true, word) => classify_hook(&reply(status, &[], word.to_owned())),
+                (false, word) => classify(&no(status, word)),
+            };
+            if answer.class != OutcomeClass::Accepted && word != "-" && status < 500 {
+                assert_eq!(answer.code, word, "{row:?}");
             }
+            row.expect(&answer);
         }
     }
 }
