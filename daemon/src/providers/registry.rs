@@ -66,6 +66,18 @@ mod tests {
     }
 
     #[test]
+    fn the_page_on_adding_a_provider_names_only_what_is_there() {
+        let page = include_str!("../../../docs/adding-a-provider.md");
+        let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let in_quotes = page.split('`').skip(1).step_by(2);
+        let paths: Vec<&str> = in_quotes.filter(|text| text.contains('/') && !text.contains(['<', ' '])).collect();
+        assert!(paths.len() > 12, "{paths:?}");
+        for path in paths {
+            assert!(top.join(path).exists(), "{path}");
+        }
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
         let keys = ["secret", "account", "smtp", "secret", "secret", "account", "webhook"];
         for (kind, key) in KINDS.into_iter().zip(keys) {
