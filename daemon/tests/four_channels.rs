@@ -47,8 +47,10 @@ type Seen = Arc<Mutex<Vec<(String, Value)>>>;
 
 async fn provider(State(seen): State<Seen>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
-    let sends = request.method() == "POST" && path != "/api/auth.test";
+    let is_post = request.method() == "POST" && path != "/api/auth.test";
     let body = request.into_body().collect().await.unwrap().to_bytes();
+    // What is asked of a Slack webhook to see whether it lives.
+    let sends = is_post && body != "{}";
     let n = {
         let mut seen = seen.lock().unwrap();
         if sends {
@@ -66,6 +68,8 @@ async fn provider(State(seen): State<Seen>, request: Request) -> Response {
         ("/v23.0/4711/messages", true) => Json(json!({"messages": [{"id": format!("wamid.{n}")}]})).into_response(),
         ("/v23.0/4711", _) => Json(json!({"id": "4711"})).into_response(),
         ("/gateway", true) => (http(202), Json(json!({"id": format!("g-{n}")}))).into_response(),
+        ("/hook", true) => "ok".into_response(),
+        ("/hook", false) => (http(400), "no_text").into_response(),
         ("/gateway", _) => http(200).into_response(),
         _ => http(404).into_response(),
     }
@@ -88,7 +92,7 @@ struct House {
 }
 
 impl House {
-    async fn build() -> Self {
+    async fn build(first: &str) -> Self {
         let seen = Seen::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -96,7 +100,7 @@ impl House {
         tokio::spawn(async move { axum::serve(listener, world).await });
 
         let folder = tempfile::tempdir().unwrap();
-        let config = configuration(&folder, &url);
+        let config = configuration(&folder, &url, first);
         let clock = Clock::manual(Timestamp(1_795_341_600_000));
         let state = folder.path().join("state");
         std::fs::create_dir(&state).unwrap();
@@ -197,8 +201,10 @@ fn by() -> By {
     By { actor: "ada".to_owned(), reason: String::new(), request_id: String::new() }
 }
 
-fn configuration(folder: &TempDir, url: &str) -> Config {
+/// `first` are providers that go before the others, with `{url}` for the address of all of them.
+fn configuration(folder: &TempDir, url: &str, first: &str) -> Config {
     let path = folder.path().join("usherd.toml");
+    let first = first.replace("{url}", url);
     let text = format!(
         r#"
         [[organisation]]
@@ -216,6 +222,7 @@ fn configuration(folder: &TempDir, url: &str) -> Config {
         rsvp_deadline = "1 May 2027"
         rsvp_link = "https://rsvp.ada-and-ben.example"
         reception_venue = "The Barn"
+        {first}
         [[provider]]
         name = "sendgrid"
         kind = "sendgrid"
@@ -255,7 +262,7 @@ fn texts(bodies: &[Value], pointer: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_campaign_reaches_every_guest_by_every_channel_once() {
-    let house = House::build().await;
+    let house = House::build("").await;
     let parameters = vec![
         WhatsAppParameter { name: String::new(), text: "{{ guest_name }}".to_owned() },
         WhatsAppParameter { name: String::new(), text: "{{ couple_names }}, {{ wedding_date }}".to_owned() },
@@ -294,11 +301,30 @@ async fn a_campaign_reaches_every_guest_by_every_channel_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_an_approved_template_the_campaigns_own_words_go_by_whatsapp() {
-    let house = House::build().await;
+    let house = House::build("").await;
     let id = house.release(None).await;
     house.until("all but one are sent", |house| house.accepted(id) == 11).await;
     let whatsapp = house.sent("/v23.0/4711/messages");
     assert_eq!(texts(&whatsapp, "/type"), ["text"; 2]);
     assert!(texts(&whatsapp, "/text/body").iter().all(|text| text.contains("Ada & Ben")), "{whatsapp:?}");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_slack_webhook_does_not_reach_goes_by_the_bot() {
+    let hook = r#"
+        [[provider]]
+        name = "hook"
+        kind = "slack"
+        webhook_url = "{url}/hook"
+        channel_id = "C0TEAM"
+        "#;
+    let house = House::build(hook).await;
+    let id = house.release(None).await;
+    house.until("all but one are sent", |house| house.accepted(id) == 11).await;
+    house.clock.advance(Duration::from_secs(2));
+    house.until("it is finished", |house| house.state(id) == CampaignState::Finished).await;
+    assert_eq!(house.sent("/hook").len(), 2, "both who share the webhook's channel");
+    assert_eq!(texts(&house.sent("/api/chat.postMessage"), "/channel"), ["U0ZOE"]);
     house.close().await;
 }

@@ -166,6 +166,14 @@ pub enum PrepareError {
         /// What is wrong with it.
         why: String,
     },
+    /// The recipient is not among those whom this provider reaches; another one may.
+    #[error("message {message} does not go by this provider ({why}): configure another one for its channel")]
+    Elsewhere {
+        /// The message.
+        message: MessageId,
+        /// Whom it reaches.
+        why: &'static str,
+    },
     /// The sender's or reply-to address cannot be written.
     #[error(
         "the sender of message {message} cannot be used ({why}): set `sender` of the provider, or the organisation's"
@@ -201,15 +209,19 @@ impl PrepareError {
     pub fn class(&self) -> OutcomeClass {
         match self {
             Self::Recipient { .. } => OutcomeClass::Recipient,
-            Self::Sender { .. } => OutcomeClass::Unusable,
+            Self::Sender { .. } | Self::Elsewhere { .. } => OutcomeClass::Unusable,
             Self::Count { .. } | Self::Content { .. } | Self::Key { .. } => OutcomeClass::Refused,
         }
     }
 
     /// The answer for the message, as if the provider had given it.
     pub fn answer(&self) -> Answer {
-        let scope = matches!(self, Self::Sender { .. }).then_some(Scope::Sender);
-        Answer::new(self.class(), scope, "unwritable", &self.to_string())
+        let (scope, code) = match self {
+            Self::Sender { .. } => (Some(Scope::Sender), "unwritable"),
+            Self::Elsewhere { .. } => (Some(Scope::Recipient), "elsewhere"),
+            _ => (None, "unwritable"),
+        };
+        Answer::new(self.class(), scope, code, &self.to_string())
     }
 }
 

@@ -89,7 +89,9 @@ impl Slack {
                 "metadata": {"event_type": "usher_message", "event_payload": {"message": correlation(message)}},
             }),
             Way::Hook { channel } if *channel == message.to => json!({"text": text, "mrkdwn": false}),
-            Way::Hook { .. } => return Err(recipient("this webhook posts into another channel")),
+            Way::Hook { .. } => {
+                return Err(PrepareError::Elsewhere { message: id, why: "its webhook posts into another channel" });
+            }
         };
         Ok(serde_json::to_vec(&body).expect("JSON is always JSON"))
     }

@@ -136,7 +136,8 @@ async fn a_webhook_posts_for_its_own_channel_and_for_nobody_else() {
     assert!(seen.starts_with("POST /services/T/B/x HTTP/1.1"), "{seen}");
     assert!(!seen.to_ascii_lowercase().contains("authorization"), "{seen}");
     let other = slack.prepare(&[message("U0OTHER")], "k").unwrap_err();
-    assert_eq!(other.class(), OutcomeClass::Recipient);
+    let answer = other.answer();
+    assert_eq!((answer.class, answer.scope), (OutcomeClass::Unusable, Some(Scope::Recipient)), "a bot may reach it");
 }
 
 #[test]
