@@ -184,6 +184,7 @@ pub fn detail() -> CampaignDetail {
             values: [("venue_name".to_owned(), "The Old Mill".to_owned())].into(),
             schedule: Schedule::At { at: NOW.plus_millis(-600_000), zone: "Europe/Madrid".to_owned() },
             expires_after_hours: 0,
+            whatsapp: None,
         },
         channels: vec![
             ChannelProgress {

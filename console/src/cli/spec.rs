@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use usher_common::model::{Audience, CampaignClass, CampaignSpec, Channel, GuestId, ListId, Reach, Schedule};
+use usher_common::model::{
+    Audience, CampaignClass, CampaignSpec, Channel, GuestId, ListId, Reach, Schedule, WhatsAppParameter,
+    WhatsAppTemplate,
+};
 
 use super::args::SpecFlags;
 use super::exit::Failure;
@@ -26,6 +29,45 @@ struct File {
     at: String,
     expires_after_hours: u32,
     values: BTreeMap<String, String>,
+    whatsapp: Option<WhatsApp>,
+}
+
+/// `[whatsapp]`: the approved template by which it goes out there.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhatsApp {
+    template: String,
+    language: String,
+    #[serde(default)]
+    parameters: Parameters,
+}
+
+/// `["{{ guest_name }}"]` for numbered places, `{ guest = "{{ guest_name }}" }` for named ones.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Parameters {
+    Numbered(Vec<String>),
+    Named(BTreeMap<String, String>),
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self::Numbered(Vec::new())
+    }
+}
+
+impl From<WhatsApp> for WhatsAppTemplate {
+    fn from(file: WhatsApp) -> Self {
+        let parameters = match file.parameters {
+            Parameters::Numbered(texts) => {
+                texts.into_iter().map(|text| WhatsAppParameter { name: String::new(), text }).collect()
+            }
+            Parameters::Named(texts) => {
+                texts.into_iter().map(|(name, text)| WhatsAppParameter { name, text }).collect()
+            }
+        };
+        Self { name: file.template, language: file.language, parameters }
+    }
 }
 
 /// All that its author decides, but for the list, which is still a name.
@@ -96,6 +138,7 @@ impl Draft {
             values,
             schedule: when.schedule,
             expires_after_hours: flags.expires_after_hours.unwrap_or(file.expires_after_hours),
+            whatsapp: file.whatsapp.map(WhatsAppTemplate::from),
         };
         Ok(Self { list, remark: when.remark, segment, guests, spec })
     }
@@ -144,6 +187,20 @@ mod tests {
         let expression = "rsvp = pending".to_owned();
         assert_eq!(spec.audience, Audience::Segment { list: ListId(3), expression });
         assert!(matches!(spec.schedule, Schedule::At { .. }));
+    }
+
+    #[test]
+    fn an_approved_template_of_whatsapp_has_numbered_or_named_places() {
+        let read = |parameters: &str| {
+            let text = format!("[whatsapp]\ntemplate = \"invite\"\nlanguage = \"en_GB\"\n{parameters}");
+            let file: File = toml::from_str(&text).expect("a good file");
+            WhatsAppTemplate::from(file.whatsapp.expect("is there"))
+        };
+        let place = |name: &str| WhatsAppParameter { name: name.to_owned(), text: "{{ guest_name }}".to_owned() };
+        assert_eq!(read("").parameters, []);
+        assert_eq!(read("parameters = [\"{{ guest_name }}\"]").parameters, [place("")]);
+        assert_eq!(read("parameters = { guest = \"{{ guest_name }}\" }").parameters, [place("guest")]);
+        assert!(toml::from_str::<File>("[whatsapp]\nname = \"invite\"\nlanguage = \"en\"").is_err());
     }
 
     #[test]

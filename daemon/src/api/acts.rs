@@ -163,6 +163,7 @@ impl Api {
             subject: parts.subject,
             text: parts.text,
             html: parts.html,
+            template: None,
             headers: Vec::new(),
             rfc_message_id: String::new(),
         };
@@ -305,6 +306,14 @@ impl Api {
         }
         for channel in self.unserved(&sum) {
             warnings.push(format!("no provider is configured for {channel}: its messages would wait for ever"));
+        }
+        let without_template = self.campaigns().spec(id).is_ok_and(|spec| spec.whatsapp.is_none());
+        if without_template && sum.channels.contains_key(&Channel::WhatsApp) {
+            warnings.push(
+                "whatsapp: no approved template is named, so only guests who wrote to your number within 24 hours can \
+                 be reached; name one under [whatsapp] in the campaign's file"
+                    .to_owned(),
+            );
         }
         let mut lines = Vec::new();
         for (&channel, &(messages, units)) in &sum.channels {

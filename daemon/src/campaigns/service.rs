@@ -15,6 +15,7 @@ use super::compose::Kit;
 use super::context::Context;
 use super::lifecycle::{self, Event};
 use super::template::{Template, TemplateError};
+use super::whatsapp::Approved;
 use crate::config::Organisation;
 use crate::guests::{BookError, GuestBook, Segment, address_on, nearest};
 use crate::store::{self, AuditEntry, By, CampaignRecord, NewCampaign, Store};
@@ -145,7 +146,9 @@ impl Campaigns {
             }
         });
         let organisation = self.organisation(&spec.organisation)?;
-        Template::compile_with(&self.template(&spec.template)?, &self.custom(&spec)?)?;
+        let custom = self.custom(&spec)?;
+        Template::compile_with(&self.template(&spec.template)?, &custom)?;
+        approved(&spec, &custom)?;
         for name in spec.values.keys() {
             check_value(name)?;
         }
@@ -215,12 +218,14 @@ impl Campaigns {
         let mut values = organisation.values.clone();
         values.extend(spec.values.iter().map(|(k, v)| (k.clone(), v.clone())));
         let record = self.store().campaign(id)?.record;
+        let custom = self.custom(&spec)?;
         Ok(Kit {
             campaign: id,
             list: spec.audience.list(),
             class: spec.class,
             organisation,
-            template: Template::compile_with(&body, &self.custom(&spec)?)?,
+            template: Template::compile_with(&body, &custom)?,
+            approved: approved(&spec, &custom)?,
             values: Context::new(&values),
             secret: self.secret.to_vec(),
             date: record.due.unwrap_or(record.created),
@@ -436,6 +441,12 @@ pub fn channels_for(spec: &CampaignSpec, guest: &Guest) -> Vec<Channel> {
     }
 }
 
+/// The approved template that goes in place of a campaign's words on WhatsApp.
+fn approved(spec: &CampaignSpec, custom: &[String]) -> Result<Option<Approved>, CampaignError> {
+    let compiled = spec.whatsapp.as_ref().map(|written| Approved::compile(written, custom)).transpose();
+    compiled.map_err(|error| spec_error("whatsapp", error.to_string()))
+}
+
 fn refuse_deleted(row: &store::CampaignRow) -> Result<(), CampaignError> {
     match row.record.deleted {
         None => Ok(()),
@@ -515,6 +526,7 @@ mod tests {
             values: BTreeMap::new(),
             schedule: Schedule::Now,
             expires_after_hours: 0,
+            whatsapp: None,
         }
     }
 

@@ -7,7 +7,7 @@ use usher_common::model::{BreakerState, Channel, Health, OutcomeClass, ProviderR
 
 use super::breaker::{Settings, Ticket};
 use super::route::Room;
-use super::{Breaker, Candidate, Dice, Pace, Permit, RetryBudget};
+use super::{Breaker, Candidate, Dice, Pace, Permit, RetryBudget, Spacing};
 use crate::clock::Clock;
 use crate::monitor::Window;
 use crate::providers::{Answer, Probe, Provider, Traits};
@@ -37,6 +37,7 @@ pub struct Setup {
 struct State {
     breaker: Breaker,
     pace: Pace,
+    spacing: Option<Spacing>,
     budget: RetryBudget,
     window: Window,
     dice: Dice,
@@ -95,6 +96,7 @@ impl Account {
         let state = State {
             breaker: Breaker::new(setup.breaker, now),
             pace: Pace::new(setup.rate, setup.burst, now),
+            spacing: setup.provider.gap().map(Spacing::new),
             budget: RetryBudget::usual(now),
             window: Window::default(),
             dice: Dice::seeded(seed),
@@ -193,6 +195,12 @@ impl Account {
 
     fn requests(&self, messages: usize) -> u32 {
         messages.div_ceil(self.batch) as u32
+    }
+
+    /// Takes the turn of a message to `address`, or says how long it has to wait for it.
+    pub fn take_turn(&self, address: &str) -> Result<(), Duration> {
+        let now = self.clock.mono();
+        self.state().spacing.as_mut().map_or(Ok(()), |spacing| spacing.take(address, now))
     }
 
     /// Gives a request's slot back.

@@ -107,6 +107,7 @@ impl Desk {
             values: std::collections::BTreeMap::new(),
             schedule: Schedule::Now,
             expires_after_hours: 0,
+            whatsapp: None,
         };
         Ok(self.on_campaign(Request::CampaignCreate { spec }).await?.row.id)
     }
