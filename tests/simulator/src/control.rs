@@ -117,7 +117,10 @@ async fn clear(stage: &Stage, query: &str) -> Written {
         None => Provider::ALL.to_vec(),
         Some(name) => match Provider::from_name(&name) {
             Some(provider) => vec![provider],
-            None => return wrong(StatusCode::BAD_REQUEST, "`provider` must be resend, twilio or smtp"),
+            None => {
+                let names = Provider::ALL.map(Provider::name).join(", ");
+                return wrong(StatusCode::BAD_REQUEST, &format!("`provider` must be one of {names}"));
+            }
         },
     };
     for provider in &providers {

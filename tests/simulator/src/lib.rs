@@ -1,7 +1,7 @@
 //! Message providers, spoken faithfully, with faults on demand and an exact record of what they accepted.
 //!
-//! [`Simulator::start`] opens Resend, Twilio and a submission server on free ports of 127.0.0.1, and a control endpoint. Each
-//! validates as the real one does and answers in its shapes; [`Simulator::fault`] makes one fail in a chosen way; the
+//! [`Simulator::start`] opens Resend, Twilio, a submission server, SendGrid, Slack and WhatsApp on free ports of 127.0.0.1, and
+//! a control endpoint. Each validates as the real one does and answers in its shapes; [`Simulator::fault`] makes one fail in a chosen way; the
 //! [`Record`] says afterwards who was reached, how often, and by whom, whatever the client believes.
 //!
 //! ```no_run
@@ -46,15 +46,21 @@ mod provider;
 mod record;
 mod resend;
 mod script;
+mod sendgrid;
 mod server;
 mod simulator;
+mod slack;
 mod smtp;
 mod tally;
 mod tls;
 mod twilio;
+mod whatsapp;
 mod wire;
 
-pub use config::{ApiKey, Config, Marker, ResendConfig, SmtpConfig, SmtpUser, TwilioAccount, TwilioConfig};
+pub use config::{
+    ApiKey, Config, Marker, PhoneNumber, ResendConfig, SendGridConfig, SlackConfig, SmtpConfig, SmtpUser, Template,
+    TemplateStatus, TwilioAccount, TwilioConfig, Webhook, WhatsAppConfig,
+};
 pub use fault::{Dot, Fault, FaultError, FaultId, FaultKind, InForce, Scope, Stage, When};
 pub use latency::{LONGEST, Latency};
 pub use provider::Provider;
