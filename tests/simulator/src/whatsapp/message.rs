@@ -56,7 +56,10 @@ impl<'a> Message<'a> {
             None | Some(Value::Null) => None,
             Some(Value::String(data)) if data.len() <= OPAQUE => Some(data.as_str()),
             Some(_) => {
-                return Err(Refusal::about(100, "biz_opaque_callback_data must be a string of 512 characters at most."));
+                return Err(Refusal::about(
+                    100,
+                    "biz_opaque_callback_data must be a string of 512 characters at most.",
+                ));
             }
         };
         // Without a type a message is text.
