@@ -6,7 +6,11 @@
 mod faults;
 mod program;
 mod resend;
+mod schema;
+mod sendgrid;
+mod slack;
 mod smtp;
 mod specs;
 mod support;
 mod twilio;
+mod whatsapp;
