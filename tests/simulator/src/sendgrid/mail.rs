@@ -51,7 +51,8 @@ pub(super) struct Mail {
     send_at: Option<i64>,
     asm: Option<Asm>,
     ip_pool_name: Option<String>,
-    mail_settings: Option<Settings>,
+    #[serde(rename = "mail_settings")]
+    settings: Option<Settings>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -127,7 +128,7 @@ impl Mail {
 
     /// Only to be looked at, not to be sent.
     pub(super) fn sandbox(&self) -> bool {
-        let mode = self.mail_settings.as_ref().and_then(|settings| settings.sandbox_mode.as_ref());
+        let mode = self.settings.as_ref().and_then(|settings| settings.sandbox_mode.as_ref());
         mode.and_then(|mode| mode.enable) == Some(true)
     }
 
@@ -365,12 +366,12 @@ impl Flaws {
 /// `d-` and 32 hexadecimal digits, or a UUID, as the older kind has.
 fn is_template(id: &str) -> bool {
     let digits = |text: &str, wanted: usize| text.len() == wanted && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let parts: Vec<&str> = id.split('-').collect();
-    match parts[..] {
-        ["d", rest] => digits(rest, 32),
-        [a, b, c, d, e] => digits(a, 8) && [b, c, d].iter().all(|part| digits(part, 4)) && digits(e, 12),
-        _ => false,
+    if let Some(rest) = id.strip_prefix("d-") {
+        return digits(rest, 32);
     }
+    let parts: Vec<&str> = id.split('-').collect();
+    let lengths = [8, 4, 4, 4, 12];
+    parts.len() == lengths.len() && parts.into_iter().zip(lengths).all(|(part, length)| digits(part, length))
 }
 
 const TO_WANTED: &str = "The to array is required for all personalization objects, and must have at least one email object \
