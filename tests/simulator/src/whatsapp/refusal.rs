@@ -113,8 +113,9 @@ impl Refusal {
         let kind = if self.code == 33 { "GraphMethodException" } else { "OAuthException" };
         let mut error = json!({ "message": self.message, "type": kind, "code": self.code });
         // What is WhatsApp's own says so; what is the Graph API's does not.
-        if self.code >= 100_000 || self.details.is_some() {
-            let details = self.details.as_deref().unwrap_or(&self.message);
+        if self.code >= 80_000 || self.details.is_some() {
+            let title = self.message.split_once(") ").map_or(self.message.as_ref(), |(_, title)| title);
+            let details = self.details.as_deref().unwrap_or(title);
             error["error_data"] = json!({ "messaging_product": "whatsapp", "details": details });
         }
         if let Some(subcode) = self.subcode {

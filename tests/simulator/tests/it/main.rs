@@ -6,6 +6,7 @@
 mod faults;
 mod program;
 mod resend;
+mod samples;
 mod schema;
 mod sendgrid;
 mod slack;
