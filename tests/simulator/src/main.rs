@@ -69,7 +69,7 @@ const AFTER: &str = r#"Control endpoint:
 
 Faults: refuse, hang, hang_after_accept (accepted), reset (when), status (status, accepted, code), throttle (retry_after),
   slow (latency), wrong_body (accepted), auth_failure; SMTP also: expired_certificate, reply (stage, text), drop (when).
-  Each takes percent, seed, times and scope (all, sends, probes). A fault without settings may be written as its name.
+  A status of 200 with a code is one of Slack's words. Each takes percent, seed, times and scope (all, sends, probes). A fault without settings may be written as its name.
 
 Script:
   [[step]]
