@@ -11,4 +11,4 @@ pub use desk::{Desk, PATIENCE, VOUCHER};
 pub use list::guest_list;
 pub use programs::{Programs, ProgramsError};
 pub use raw::{DeafClient, RawSession, raw_session, text};
-pub use stage::{ORGANISATION, Plan, Stage, TOKEN};
+pub use stage::{ORGANISATION, Plan, Stage, TOKEN, free_port};

@@ -241,8 +241,16 @@ impl Stage {
     }
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> anyhow::Result<u16> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
-    Ok(listener.local_addr()?.port())
+/// A port that was free a moment ago, below those that the kernel gives to connections: nobody gets it by chance before
+/// it is listened at.
+pub fn free_port() -> anyhow::Result<u16> {
+    for _ in 0..100 {
+        let mut seed = [0; 2];
+        getrandom::fill(&mut seed).map_err(|error| anyhow!("no randomness for a port: {error}"))?;
+        let port = 10_000 + u16::from_le_bytes(seed) % 22_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("none of a hundred ports between 10000 and 32000 is free")
 }

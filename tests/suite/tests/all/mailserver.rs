@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tempfile::TempDir;
 use usher_common::model::Channel;
-use usher_demo::{PATIENCE, Plan, Stage};
+use usher_demo::{PATIENCE, Plan, Stage, free_port};
 
 use crate::lists;
 
@@ -81,7 +81,7 @@ impl Postfix {
         fs::write(at.join("etc/sasl/smtpd.conf"), sasl).unwrap();
         password(&at.join("sasldb2"));
         chown(at.join("sasldb2"), Some(postfix), None).unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port().unwrap();
         fs::write(at.join("etc/main.cf"), main_cf(at)).unwrap();
         fs::write(at.join("etc/master.cf"), format!("127.0.0.1:{port} inet n - n - - smtpd\n{SERVICES}")).unwrap();
 
