@@ -87,10 +87,38 @@ impl Api {
             ));
         }
         let act = act.unwrap_or_default();
+        if takes_in(&request)
+            && !act.preview
+            && let Some(why) = self.dispatcher.shared().no_room()
+        {
+            return Err(Problem::new(
+                ProblemCode::Unavailable,
+                format!("nothing new is taken in: {why}"),
+                "make room on the disk; what can be paused, cancelled or deleted still can be",
+            ));
+        }
         let by = By { actor: caller.name.clone(), reason: act.reason.clone(), request_id: act.key.clone() };
         match self.guest_request(&by, &act, &request).await {
             Some(answer) => answer,
             None => self.campaign_request(&by, &act, request).await,
         }
     }
+}
+
+/// Whether a request makes the store grow; what only stops or removes something never waits for room.
+fn takes_in(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::GuestAdd { .. }
+            | Request::GuestEdit { .. }
+            | Request::GuestBulk { .. }
+            | Request::ImportOpen { .. }
+            | Request::ImportChunk { .. }
+            | Request::TemplateSave { .. }
+            | Request::CampaignCreate { .. }
+            | Request::CampaignTest { .. }
+            | Request::CampaignApprove { .. }
+            | Request::CampaignSend { .. }
+            | Request::CampaignResume { .. }
+    )
 }

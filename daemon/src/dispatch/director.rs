@@ -112,6 +112,9 @@ async fn direct(shared: &Arc<Shared>, id: CampaignId) -> Result<Option<(Campaign
         }
         CampaignState::Running => {
             if !row.record.expanded {
+                if shared.no_room().is_some() {
+                    return Ok(Some((state, false)));
+                }
                 let expanded = expand(shared, row).await?;
                 shared.look(id);
                 return Ok(Some((state, !expanded)));

@@ -186,19 +186,11 @@ fn findings(
             findings.push((Health::Warning, format!("campaign {} ({}) waits: {}", row.id, row.name, row.why)));
         }
     }
-    if let Some(free) = free_bytes(shared)
-        && free < shared.settings.min_free_bytes
-    {
-        let text = format!("{} MiB are free on the disk of the state folder: make room", free >> 20);
-        findings.push((Health::Critical, text));
+    if let Some(why) = shared.no_room() {
+        findings.push((Health::Critical, format!("nothing new is taken in: {why}; what is queued goes on")));
     }
     findings.sort_by_key(|f| std::cmp::Reverse(f.0));
     findings
-}
-
-fn free_bytes(shared: &Shared) -> Option<u64> {
-    let stat = rustix::fs::statvfs(&shared.settings.state_dir).ok()?;
-    Some(stat.f_bavail * stat.f_frsize)
 }
 
 /// The daemon's resident set; 0 where the kernel does not tell.

@@ -34,7 +34,7 @@ pub struct Settings {
     pub probe_limit: Duration,
     /// The state folder.
     pub state_dir: std::path::PathBuf,
-    /// Free space on the disk under which the overview warns, in bytes.
+    /// Free space on the disk under which nothing new is taken in, in bytes.
     pub min_free_bytes: u64,
 }
 
@@ -132,6 +132,24 @@ impl Shared {
     pub fn set_organisations(&self, organisations: &[crate::config::Organisation]) {
         self.campaigns.set_organisations(organisations);
         self.inner().kits.clear();
+    }
+
+    /// Why nothing new is taken in: what is left of disk and log is kept for what is under way, whose outcomes must have
+    /// a place. `None` while there is room.
+    pub fn no_room(&self) -> Option<String> {
+        let stat = rustix::fs::statvfs(&self.settings.state_dir).ok();
+        let free = stat.map(|stat| stat.f_bavail * stat.f_frsize);
+        let least = self.settings.min_free_bytes;
+        if let Some(free) = free.filter(|free| *free < least) {
+            let (free, least) = (free >> 20, least >> 20);
+            return Some(format!("{free} MiB are free on the disk of the state folder, and {least} MiB are kept free"));
+        }
+        let health = self.store().engine().health();
+        let most = health.log_cap_bytes / 10 * 9;
+        (health.log_bytes > most).then(|| {
+            let (has, cap) = (health.log_bytes >> 20, health.log_cap_bytes >> 20);
+            format!("the commit log has {has} of the {cap} MiB that store.log_cap_mib allows")
+        })
     }
 
     /// The store.

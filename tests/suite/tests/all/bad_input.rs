@@ -125,6 +125,27 @@ async fn templates_segments_and_schedules_that_cannot_work_are_refused() {
     assert_eq!(stage.simulator.record().total(), 0);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_takes_nothing_new_in_and_keeps_what_there_is() {
+    let mut stage = Stage::set(Plan::default()).await.unwrap();
+    let desk = stage.desk().await.unwrap();
+    desk.import("everyone", guest_list(5, 9).as_bytes()).await.unwrap();
+    stage.stop().await.unwrap();
+    // As much is to stay free as no disk has: the same as a disk that is full, without filling one.
+    let text = std::fs::read_to_string(stage.configuration()).unwrap();
+    std::fs::write(stage.configuration(), format!("{text}\n[store]\nmin_free_mib = 1048576\n")).unwrap();
+    stage.start().await.unwrap();
+    let file = stage.folder().join("more.csv");
+    std::fs::write(&file, guest_list(3, 10)).unwrap();
+    let path = file.display().to_string();
+    let refused = usher(&stage, &["guests", "import", &path, "--list", "more", "--vouched-by", "Ada"]).await;
+    answered(&refused, 1, &["nothing new is taken in", "MiB are free on the disk", "make room"]);
+    let kept = usher(&stage, &["guests", "list", "everyone"]).await;
+    answered(&kept, 0, &["example"]);
+    let status = usher(&stage, &["status"]).await;
+    answered(&status, 0, &["CRIT", "nothing new is taken in"]);
+}
+
 async fn with_campaign(stage: &Stage, act: &str, name: &str) -> Output {
     usher(stage, &["campaign", act, name, "--yes"]).await
 }
