@@ -44,12 +44,15 @@ fn build() -> Result<Programs, ProgramsError> {
     }
     let programs = Programs { usherd: folder.join("usherd"), usher: folder.join("usher") };
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    let sources =
-        ["Cargo.lock", "Cargo.toml", "common", "daemon/Cargo.toml", "daemon/src", "console/Cargo.toml", "console/src"];
-    let newest = sources.iter().filter_map(|place| newest(&root.join(place))).max();
-    let oldest = [&programs.usherd, &programs.usher].map(|program| modified(program)).into_iter().min().flatten();
+    let fresh = |program: &Path, own: [&str; 2]| {
+        let sources = ["Cargo.lock", "common/src"].into_iter().chain(own);
+        let newest = sources.filter_map(|place| newest(&root.join(place))).max();
+        modified(program).is_some_and(|built| Some(built) > newest)
+    };
+    let both = fresh(&programs.usherd, ["daemon/Cargo.toml", "daemon/src"])
+        && fresh(&programs.usher, ["console/Cargo.toml", "console/src"]);
     // Whoever builds the workspace has built them already; asking cargo again would cost a build with other features.
-    if oldest.is_some() && oldest > newest {
+    if both {
         return Ok(programs);
     }
     let release = folder.file_name().is_some_and(|name| name == "release");
@@ -74,8 +77,11 @@ fn modified(path: &Path) -> Option<SystemTime> {
     std::fs::metadata(path).ok()?.modified().ok()
 }
 
-/// When anything below a path changed last.
+/// When anything below a path changed last, golden screens aside, which are in no program.
 fn newest(path: &Path) -> Option<SystemTime> {
+    if path.ends_with("snapshots") {
+        return None;
+    }
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     entries.filter_map(|entry| newest(&entry.path())).chain(modified(path)).max()
 }
