@@ -11,7 +11,6 @@ use usher_common::model::{AttemptNo, Channel, MessageId, OutcomeClass};
 use super::account::{Account, Slots};
 use super::ledger::Entry;
 use super::next::{Situation, bars, next, redact};
-use super::planner::barred;
 use super::shared::Shared;
 use crate::campaigns::compose::{ComposeError, Composed, Kit};
 use crate::guests::address_on;
@@ -45,8 +44,8 @@ pub(super) struct Refused {
 }
 
 impl Refused {
-    fn plain(next: Next) -> Box<Self> {
-        Box::new(Self { next, audit: None })
+    fn plain(next: Next) -> Self {
+        Self { next, audit: None }
     }
 }
 
@@ -213,7 +212,7 @@ pub(super) fn key(secret: &[u8], messages: &[Outgoing]) -> String {
 }
 
 /// Composes a claimed message and asks the gate.
-fn letter(shared: &Shared, kit: &Kit, claim: &Claim) -> Result<Outgoing, Box<Refused>> {
+fn letter(shared: &Shared, kit: &Kit, claim: &Claim) -> Result<Outgoing, Refused> {
     if let Some(expires) = shared.store().campaign(kit.campaign).ok().and_then(|row| row.record.expires)
         && shared.clock.now() >= expires
     {
@@ -231,7 +230,7 @@ pub(super) fn judged_letter(
     guest: usher_common::model::GuestId,
     channel: Channel,
     message: MessageId,
-) -> Result<Composed, Box<Refused>> {
+) -> Result<Composed, Refused> {
     let failed = |why: &str| Refused::plain(Next::Failed { why: why.to_owned() });
     let book = shared.campaigns().book();
     let row = match book.get(list, guest) {
@@ -268,7 +267,7 @@ pub(super) fn judged_letter(
             clause: refusal.clause.to_owned(),
             evidence: refusal.evidence.clone(),
         };
-        Box::new(Refused { next: Next::Suppressed { why: refusal.why() }, audit: Some(entry) })
+        Refused { next: Next::Suppressed { why: refusal.why() }, audit: Some(entry) }
     })?;
     Ok(composed)
 }
@@ -469,7 +468,7 @@ pub(super) fn attempt(
 fn alternative(shared: &Shared, account: &Account, record: &MessageRecord) -> bool {
     shared.accounts().iter().any(|other| {
         let name = other.provider.name();
-        other.channel() == record.channel && name != account.provider.name() && !barred(record, name)
+        other.channel() == record.channel && name != account.provider.name() && !record.is_barred_at(name)
     })
 }
 
@@ -480,7 +479,7 @@ fn elsewhere(shared: &Shared, account: &Account, claim: &Claim) -> bool {
         other.channel() == claim.lane.channel
             && name != account.provider.name()
             && !other.is_open()
-            && !barred(&claim.record, name)
+            && !claim.record.is_barred_at(name)
             && !claim.record.attempts.iter().any(|a| a.provider == name)
     })
 }

@@ -174,14 +174,9 @@ fn take_turn(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, lane: Lane, gra
 fn route_one(shared: &Shared, claim: &Claim, now: Duration) -> Route {
     let mut candidates = shared.candidates(claim.lane.channel);
     for candidate in &mut candidates {
-        candidate.enabled = !barred(&claim.record, shared.accounts[candidate.provider].provider.name());
+        candidate.enabled = !claim.record.is_barred_at(shared.accounts[candidate.provider].provider.name());
     }
     route(&candidates, &tried(shared, &claim.record, now), false, now)
-}
-
-/// Whether a provider said that it will never carry this message.
-pub(super) fn barred(record: &MessageRecord, provider: &str) -> bool {
-    record.attempts.iter().any(|a| a.barred && a.provider == provider)
 }
 
 /// What the router is told of a message's past. Being throttled is no attempt. A message whose wait is over may be tried

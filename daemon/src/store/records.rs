@@ -90,6 +90,11 @@ impl MessageRecord {
     pub fn next_attempt(&self) -> AttemptNo {
         AttemptNo(self.attempts.last().map_or(0, |a| a.no.0) + 1)
     }
+
+    /// Whether a provider said that it will never carry this message.
+    pub fn is_barred_at(&self, provider: &str) -> bool {
+        self.attempts.iter().any(|a| a.barred && a.provider == provider)
+    }
 }
 
 /// Attempts kept with a message: the newest ones.

@@ -64,7 +64,7 @@ impl Vault {
     /// Opens the vault in the folder `state`, which must be there, with the root key from `credential`, or from the state
     /// folder. Blocks on the disk.
     pub fn open(state: &Path, credential: Option<&Path>) -> Result<(Self, VaultReport), VaultError> {
-        let (root, origin) = RootKey::load(credential, state)?;
+        let (root, origin) = RootKey::load(credential, state, keyfile::exists(state))?;
         let (keys, erasures_finished) = KeyFile::open(state, root.derive("vault: subject keys"))?;
         let (blobs, hashes) = (root.derive("vault: blobs"), root.derive("vault: look-up hashes"));
         Ok((Self { root, blobs, hashes, keys }, VaultReport { root: origin, erasures_finished }))

@@ -63,8 +63,13 @@ pub enum RootOrigin {
 pub(super) struct RootKey(SecretKey);
 
 impl RootKey {
-    /// Reads the root key from `credential`, else from the state folder, where it is made if there never was one.
-    pub(super) fn load(credential: Option<&Path>, state: &Path) -> Result<(Self, RootOrigin), VaultError> {
+    /// Reads the root key from `credential`, else from the state folder, where it is made if there never was one:
+    /// `in_use` says that something is sealed under it already.
+    pub(super) fn load(
+        credential: Option<&Path>,
+        state: &Path,
+        in_use: bool,
+    ) -> Result<(Self, RootOrigin), VaultError> {
         if let Some(path) = credential {
             return Ok((read(path)?, RootOrigin::Credential(path.to_owned())));
         }
@@ -72,7 +77,7 @@ impl RootKey {
         match read(&path) {
             Ok(root) => Ok((root, RootOrigin::StateFolder(path))),
             Err(VaultError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                if super::keyfile::exists(state) {
+                if in_use {
                     return Err(VaultError::RootMissing { path });
                 }
                 Ok((create(&path, state)?, RootOrigin::Created(path)))
@@ -149,13 +154,13 @@ mod tests {
     #[test]
     fn a_key_is_made_once_private_and_found_again() {
         let dir = tempfile::tempdir().unwrap();
-        let (made, origin) = RootKey::load(None, dir.path()).unwrap();
+        let (made, origin) = RootKey::load(None, dir.path(), false).unwrap();
         let path = dir.path().join("root.key");
         assert_eq!(origin, RootOrigin::Created(path.clone()));
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!((text.len(), text.ends_with('\n')), (65, true));
-        let (found, origin) = RootKey::load(None, dir.path()).unwrap();
+        let (found, origin) = RootKey::load(None, dir.path(), false).unwrap();
         assert_eq!(origin, RootOrigin::StateFolder(path));
         assert_eq!(found.derive("a").expose(), made.derive("a").expose());
         assert_ne!(found.derive("a").expose(), made.derive("b").expose());
@@ -165,7 +170,7 @@ mod tests {
     fn a_credential_may_be_raw_or_text_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("credential");
-        let load = || RootKey::load(Some(&path), dir.path());
+        let load = || RootKey::load(Some(&path), dir.path(), false);
         with_mode(&path, &[0xab; 32], 0o400);
         let raw = load().unwrap().0.derive("a");
         fs::remove_file(&path).unwrap();
@@ -185,7 +190,7 @@ mod tests {
         let path = dir.path().join("credential");
         for mode in [0o640, 0o604, 0o660] {
             with_mode(&path, &[1; 32], mode);
-            let Err(error) = RootKey::load(Some(&path), dir.path()) else { panic!("{mode:o} was let through") };
+            let Err(error) = RootKey::load(Some(&path), dir.path(), false) else { panic!("{mode:o} was let through") };
             let text = error.to_string();
             assert!(text.contains(&format!("chmod 600 {}", path.display())), "{text}");
         }
@@ -195,7 +200,10 @@ mod tests {
     fn no_new_key_is_made_beside_keys_sealed_under_a_lost_one() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("subjects.keys"), b"anything").unwrap();
-        assert!(matches!(RootKey::load(None, dir.path()), Err(VaultError::RootMissing { .. })));
+        assert!(matches!(
+            RootKey::load(None, dir.path(), super::super::keyfile::exists(dir.path())),
+            Err(VaultError::RootMissing { .. })
+        ));
     }
 
     #[test]
