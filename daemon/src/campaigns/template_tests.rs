@@ -85,7 +85,10 @@ fn all_tokens_without_a_value_are_named_at_once_and_those_that_may_be_missing_ar
         other => panic!("{other:?}"),
     };
     let all = ["wedding_date", "ceremony_time", "venue_name", "reception_venue", "couple_names"];
-    assert_eq!((missing(Channel::Email), missing(Channel::Sms)), (all.map(Into::into).into(), all.map(Into::into).into()));
+    assert_eq!(
+        (missing(Channel::Email), missing(Channel::Sms)),
+        (all.map(Into::into).into(), all.map(Into::into).into())
+    );
     let text = "{{ venue_name | upper }} {{ rsvp_link | default(\"-\") }} {% if rsvp_deadline is defined %}\
                 {{ rsvp_deadline }}{% endif %}{% if not wedding_hashtag %}{{ couple_names }}{% endif %}";
     let error = slack(text, &Context::default()).unwrap_err();
