@@ -143,8 +143,8 @@ async fn a_campaign_whose_name_was_taken_comes_back_under_another() {
 async fn a_list_goes_with_its_guests_and_their_keys_once_nobody_needs_it() {
     let house = House::open();
     let list = house.list().await;
-    let csv: String = (0..2_500).map(|n| format!("guest{n}@example.com,Guest {n}\n")).collect();
-    assert_eq!(house.import("everyone", &format!("email,name\n{csv}")).await.unwrap(), 2_500);
+    let rows: Vec<String> = (0..2_500).map(|n| format!("guest{n}@example.com,Guest {n}")).collect();
+    assert_eq!(house.import("everyone", &format!("email,name\n{}", rows.join("\n"))).await.unwrap(), 2_500);
     let id = house.campaigns.create(&by(), spec("One", list), NOW).await.unwrap();
     let needed = house.book().delete_list(&by(), list).await.unwrap_err();
     assert!(needed.to_string().contains(&format!("everyone is needed by {id} (draft)")), "{needed}");

@@ -45,14 +45,12 @@ pub(super) fn draw(model: &Model, id: CampaignId, pen: &mut Pen<'_>, scroll: &mu
         focused: true,
         empty: if shown.messages.is_none() {
             "asking for its messages"
+        } else if model.filter().is_empty() {
+            "no messages here; f shows other states"
+        } else if loaded < shown.messages_total {
+            "none of those loaded passes the filter; further down there may be one"
         } else {
-            if model.filter().is_empty() {
-                "no messages here; f shows other states"
-            } else if loaded < shown.messages_total {
-                "none of those loaded passes the filter; further down there may be one"
-            } else {
-                "no message passes the filter; Esc shows all"
-            }
+            "no message passes the filter; Esc shows all"
         },
     };
     let by_id: std::collections::HashMap<_, _> = shown.messages.iter().flatten().map(|row| (row.id, row)).collect();

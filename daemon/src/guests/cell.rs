@@ -146,13 +146,11 @@ fn set_slack(guest: &mut Guest, text: &str) -> Option<Finding> {
 fn set_plus_one(guest: &mut Guest, text: &str) -> Option<Finding> {
     let said = words::yes_or_no(text);
     guest.plus_one = said.unwrap_or(false);
-    match said {
-        Some(_) => None,
-        None => {
-            let message = "this is neither yes nor no: write yes or no";
-            Some(Finding::dropped(ProblemKind::YesNo, message, "it was read as no"))
-        }
+    if said.is_some() {
+        return None;
     }
+    let message = "this is neither yes nor no: write yes or no";
+    Some(Finding::dropped(ProblemKind::YesNo, message, "it was read as no"))
 }
 
 fn set_rsvp(guest: &mut Guest, text: &str) -> Option<Finding> {

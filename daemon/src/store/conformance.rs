@@ -12,7 +12,7 @@ use usher_common::model::{CampaignState, Channel, GuestId, MessageId, MessageSta
 use super::engine::{Engine, Options};
 use super::*;
 
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 const START: Duration = Duration::from_secs(1_000);
 const NOW: Timestamp = Timestamp(1_000_000);
 const DAY: i64 = 7;
@@ -195,7 +195,7 @@ async fn a_claim_whose_lease_is_over_can_do_nothing_any_more() {
     let mut desk = Desk::new().await;
     desk.expand(Channel::Sms, 1).await;
     let late = desk.claim(Channel::Sms, 1);
-    assert_eq!(desk.store.expire_claims(START + LEASE - Duration::from_millis(1)), []);
+    assert_eq!(desk.store.expire_claims((START + LEASE).saturating_sub(Duration::from_millis(1))), []);
     assert_eq!(desk.store.expire_claims(START + LEASE), [("one".to_owned(), late[0].id.message)]);
     let refused = desk.intend(&late).await.unwrap_err();
     assert!(matches!(refused, Error::Changed { .. }), "{refused}");

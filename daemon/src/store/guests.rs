@@ -226,7 +226,7 @@ impl Store {
             .read::<ListRecord>(space::LIST, &space::id(id.0), "a guest list")?
             .ok_or_else(|| Error::Missing { what: "guest list", name: id.to_string() })?;
         let expect = vec![Precondition::Version { space: space::LIST, key: space::id(id.0), version: row.version }];
-        let changed = |error| match error {
+        let refused = |error| match error {
             super::CommitError::Conflict { .. } => Error::Changed { what: "guest list", name: record.name.clone() },
             other => other.into(),
         };
@@ -240,7 +240,7 @@ impl Store {
             let mut changes: Vec<Change> =
                 keys.into_iter().map(|key| Change::Delete { space: space::GUEST, key }).collect();
             changes.push(counts::list(id, -i64::try_from(n).unwrap_or(i64::MAX)));
-            self.commit(by, Vec::new(), expect.clone(), changes).await.map_err(changed)?;
+            self.commit(by, Vec::new(), expect.clone(), changes).await.map_err(refused)?;
             gone += n;
         }
         loop {
@@ -249,7 +249,7 @@ impl Store {
                 break;
             }
             let changes = keys.into_iter().map(|key| Change::Delete { space: space::ADDRESS, key }).collect();
-            self.commit(by, Vec::new(), expect.clone(), changes).await.map_err(changed)?;
+            self.commit(by, Vec::new(), expect.clone(), changes).await.map_err(refused)?;
         }
         let changes = vec![
             Change::Delete { space: space::LIST, key: space::id(id.0) },
@@ -262,7 +262,7 @@ impl Store {
             vouched_by: String::new(),
             counts: (0, 0, gone),
         };
-        self.commit(by, vec![audit], expect.clone(), changes).await.map_err(changed)?;
+        self.commit(by, vec![audit], expect.clone(), changes).await.map_err(refused)?;
         Ok(gone)
     }
 
