@@ -54,6 +54,7 @@ pub fn overview() -> Overview {
                     .to_owned(),
             ),
             (Health::Warning, "37 messages are in doubt for over 10 min: settle them on campaign c12".to_owned()),
+            (Health::Warning, "no standby for sms: nothing takes over when its provider breaks".to_owned()),
         ],
         counts: counts(9_412, 48_120, 31_077, 212, 37),
         accepted_today: 79_197,
@@ -183,6 +184,7 @@ pub fn detail() -> CampaignDetail {
             values: [("venue_name".to_owned(), "The Old Mill".to_owned())].into(),
             schedule: Schedule::At { at: NOW.plus_millis(-600_000), zone: "Europe/Madrid".to_owned() },
             expires_after_hours: 0,
+            whatsapp: None,
         },
         channels: vec![
             ChannelProgress {

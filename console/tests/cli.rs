@@ -77,6 +77,7 @@ fn detail(row: CampaignRow) -> CampaignDetail {
         values: std::collections::BTreeMap::new(),
         schedule: Schedule::Now,
         expires_after_hours: 0,
+        whatsapp: None,
     };
     CampaignDetail { row, spec, channels: Vec::new(), reasons: Vec::new(), approved_by: String::new() }
 }

@@ -37,7 +37,7 @@ impl House {
         let options = Options::new(folder.path().join("store"), [7; 32], "boot".into(), Arc::new(|| NOW));
         let (engine, _) = Engine::open(options).unwrap();
         let book = GuestBook::new(Store::new(engine), Arc::new(vault));
-        let campaigns = Campaigns::new(book, Arc::new(organisations(folder.path())), b"secret");
+        let campaigns = Campaigns::new(book, &organisations(folder.path()), b"secret");
         Self { folder, campaigns }
     }
 
@@ -83,6 +83,7 @@ fn spec(name: &str, list: ListId) -> CampaignSpec {
         values: BTreeMap::new(),
         schedule: Schedule::Now,
         expires_after_hours: 0,
+        whatsapp: None,
     }
 }
 

@@ -101,6 +101,31 @@ pub enum Schedule {
     },
 }
 
+/// A template that WhatsApp has approved, with what its places are filled with.
+///
+/// WhatsApp delivers words of one's own only within 24 hours of a guest's last message. Everybody else can be written to
+/// with a template alone, whose words lie with WhatsApp.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WhatsAppTemplate {
+    /// Its name at WhatsApp: at most 512 small letters, digits and `_`.
+    pub name: String,
+    /// The language that was approved, as WhatsApp calls it, such as `en_GB`.
+    pub language: String,
+    /// What fills the places of its body, in their order; at most 32.
+    #[serde(default)]
+    pub parameters: Vec<WhatsAppParameter>,
+}
+
+/// What fills one place of an approved template.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WhatsAppParameter {
+    /// The place's name; empty in a template whose places are numbered.
+    #[serde(default)]
+    pub name: String,
+    /// Words that may use tokens, such as `{{ guest_name }}`.
+    pub text: String,
+}
+
 /// Everything that the author of a campaign decides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CampaignSpec {
@@ -126,6 +151,10 @@ pub struct CampaignSpec {
     pub schedule: Schedule,
     /// Hours after its start for which a message is still worth sending; 0 means 72.
     pub expires_after_hours: u32,
+    /// The approved template by which it goes out on WhatsApp; without one, its words reach only guests who wrote within
+    /// 24 hours.
+    #[serde(default)]
+    pub whatsapp: Option<WhatsAppTemplate>,
 }
 
 /// Where a campaign stands.

@@ -16,7 +16,7 @@ mod time;
 
 pub use campaign::{
     Audience, CampaignClass, CampaignDetail, CampaignRow, CampaignSpec, CampaignState, ChannelProgress, Estimate,
-    EstimateLine, Reach, Schedule,
+    EstimateLine, Reach, Schedule, WhatsAppParameter, WhatsAppTemplate,
 };
 pub use channel::Channel;
 pub use guest::{BulkChange, Guest, GuestChange, GuestListRow, GuestRow, Provenance, Rsvp};

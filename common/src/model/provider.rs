@@ -16,6 +16,14 @@ pub enum ProviderKind {
     Twilio,
     /// Any SMTP submission server.
     Smtp,
+    /// SendGrid, e-mail over HTTPS.
+    SendGrid,
+    /// Slack: a bot that writes to members and channels, or an incoming webhook.
+    Slack,
+    /// WhatsApp's Cloud API.
+    WhatsApp,
+    /// Any gateway that takes Usher's own JSON; carries the channel that is configured for it.
+    Webhook,
     /// One that this console does not know.
     #[serde(other)]
     Unknown,
@@ -28,6 +36,10 @@ impl ProviderKind {
             Self::Resend => "resend",
             Self::Twilio => "twilio",
             Self::Smtp => "smtp",
+            Self::SendGrid => "sendgrid",
+            Self::Slack => "slack",
+            Self::WhatsApp => "whatsapp",
+            Self::Webhook => "webhook",
             Self::Unknown => "unknown",
         }
     }

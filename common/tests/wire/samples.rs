@@ -7,7 +7,7 @@ use usher_common::model::{
     CampaignSpec, CampaignState, Channel, ChannelProgress, Estimate, EstimateLine, Guest, GuestChange, GuestId,
     GuestListRow, GuestRow, Health, ImportProblem, ImportProgress, ListId, MessageDetail, MessageId, MessageRow,
     MessageState, OutcomeClass, Overview, ProblemKind, Provenance, ProviderKind, ProviderRow, Reach, Rendered, Rsvp,
-    Schedule, Severity, StateCounts, TemplateBody, TemplateRow, Timestamp,
+    Schedule, Severity, StateCounts, TemplateBody, TemplateRow, Timestamp, WhatsAppParameter, WhatsAppTemplate,
 };
 use usher_common::protocol::{
     Act, ClientFrame, CsvPage, EffectLine, GuestName, GuestPage, Have, Level, LogEvent, MessagePage, Problem,
@@ -76,6 +76,11 @@ fn spec() -> CampaignSpec {
         values: BTreeMap::from([(text("venue_name"), text("The Old Mill"))]),
         schedule: Schedule::At { at: at(9), zone: text("Europe/Paris") },
         expires_after_hours: 48,
+        whatsapp: Some(WhatsAppTemplate {
+            name: text("invitation_2"),
+            language: text("en_GB"),
+            parameters: vec![WhatsAppParameter { name: text("guest"), text: text("{{ guest_name }}") }],
+        }),
     }
 }
 
@@ -275,7 +280,14 @@ pub(crate) fn replies() -> Vec<Reply> {
         Reply::Done(text("deleted")),
         Reply::Preview(vec![EffectLine { what: text("412 messages"), effect: text("stay queued") }]),
         Reply::Status(Box::new(overview())),
-        Reply::Providers(vec![provider()]),
+        Reply::Providers(vec![
+            provider(),
+            ProviderRow { kind: ProviderKind::SendGrid, ..provider() },
+            ProviderRow { kind: ProviderKind::Slack, channel: Channel::Slack, ..provider() },
+            ProviderRow { kind: ProviderKind::WhatsApp, channel: Channel::WhatsApp, ..provider() },
+            ProviderRow { kind: ProviderKind::Webhook, ..provider() },
+            ProviderRow { kind: ProviderKind::Unknown, ..provider() },
+        ]),
         Reply::Lists(vec![GuestListRow { id: ListId(1), name: text("friends"), guests: 120, changed: at(1) }]),
         Reply::Guests(GuestPage { rows: vec![guest()], total: 120, next: Some(GuestId(7)) }),
         Reply::Guest(Box::new(guest())),

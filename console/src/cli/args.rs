@@ -422,7 +422,8 @@ pub(super) enum CampaignCommand {
     /// Start it, or schedule it
     Send {
         campaign: String,
-        /// "2027-06-12 10:00 Europe/Paris", "now", or as its author wrote
+        /// "2027-06-12 10:00 Europe/Paris", or "now" [default: as written when it was created; one that is scheduled
+        /// already keeps its hour]
         #[arg(long)]
         at: Option<String>,
         #[command(flatten)]

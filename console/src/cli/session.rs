@@ -101,7 +101,7 @@ pub(super) fn report(output: &Output, reply: &Reply) -> Result<Exit, Failure> {
         Reply::Preview(lines) if lines.is_empty() => out.line("nothing would change"),
         Reply::Preview(lines) => {
             for line in lines {
-                out.line(&format!("{} {}", line.what, line.effect))?;
+                out.line(&format!("dry run: {} {}", line.what, line.effect))?;
             }
             Ok(())
         }

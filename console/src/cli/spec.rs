@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use usher_common::model::{Audience, CampaignClass, CampaignSpec, Channel, GuestId, ListId, Reach, Schedule};
+use usher_common::model::{
+    Audience, CampaignClass, CampaignSpec, Channel, GuestId, ListId, Reach, Schedule, WhatsAppParameter,
+    WhatsAppTemplate,
+};
 
 use super::args::SpecFlags;
 use super::exit::Failure;
@@ -26,6 +29,45 @@ struct File {
     at: String,
     expires_after_hours: u32,
     values: BTreeMap<String, String>,
+    whatsapp: Option<WhatsApp>,
+}
+
+/// `[whatsapp]`: the approved template by which it goes out there.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WhatsApp {
+    template: String,
+    language: String,
+    #[serde(default)]
+    parameters: Parameters,
+}
+
+/// `["{{ guest_name }}"]` for numbered places, `{ guest = "{{ guest_name }}" }` for named ones.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Parameters {
+    Numbered(Vec<String>),
+    Named(BTreeMap<String, String>),
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self::Numbered(Vec::new())
+    }
+}
+
+impl From<WhatsApp> for WhatsAppTemplate {
+    fn from(file: WhatsApp) -> Self {
+        let parameters = match file.parameters {
+            Parameters::Numbered(texts) => {
+                texts.into_iter().map(|text| WhatsAppParameter { name: String::new(), text }).collect()
+            }
+            Parameters::Named(texts) => {
+                texts.into_iter().map(|(name, text)| WhatsAppParameter { name, text }).collect()
+            }
+        };
+        Self { name: file.template, language: file.language, parameters }
+    }
 }
 
 /// All that its author decides, but for the list, which is still a name.
@@ -40,7 +82,7 @@ pub(super) struct Draft {
     spec: CampaignSpec,
 }
 
-/// A campaign as a file of it would say it, but for its schedule.
+/// A campaign as a file of it would say it, but for its schedule and its template of WhatsApp.
 fn file_of(spec: &CampaignSpec) -> File {
     let (segment, guests) = match &spec.audience {
         Audience::List(_) => (String::new(), Vec::new()),
@@ -61,6 +103,7 @@ fn file_of(spec: &CampaignSpec) -> File {
         at: String::new(),
         expires_after_hours: spec.expires_after_hours,
         values: spec.values.clone(),
+        whatsapp: None,
     }
 }
 
@@ -77,6 +120,7 @@ impl Draft {
         }
         let keeps_schedule = flags.at.is_none();
         let mut draft = Self::merge(file, flags)?;
+        draft.spec.whatsapp.clone_from(&spec.whatsapp);
         draft.spec.values.retain(|_, value| !value.is_empty());
         if keeps_schedule {
             draft.spec.schedule = spec.schedule.clone();
@@ -139,6 +183,7 @@ impl Draft {
             values,
             schedule: when.schedule,
             expires_after_hours: flags.expires_after_hours.unwrap_or(file.expires_after_hours),
+            whatsapp: file.whatsapp.map(WhatsAppTemplate::from),
         };
         Ok(Self { list, remark: when.remark, segment, guests, spec })
     }
@@ -205,6 +250,20 @@ mod tests {
         assert_eq!(after.audience, Audience::Picked { list: ListId(3), guests: vec![GuestId(7)] });
         assert_eq!(after.values, BTreeMap::from([("rsvp_link".to_owned(), "https://r".to_owned())]));
         assert_eq!((after.name, after.schedule), (before.name, before.schedule));
+    }
+
+    #[test]
+    fn an_approved_template_of_whatsapp_has_numbered_or_named_places() {
+        let read = |parameters: &str| {
+            let text = format!("[whatsapp]\ntemplate = \"invite\"\nlanguage = \"en_GB\"\n{parameters}");
+            let file: File = toml::from_str(&text).expect("a good file");
+            WhatsAppTemplate::from(file.whatsapp.expect("is there"))
+        };
+        let place = |name: &str| WhatsAppParameter { name: name.to_owned(), text: "{{ guest_name }}".to_owned() };
+        assert_eq!(read("").parameters, []);
+        assert_eq!(read("parameters = [\"{{ guest_name }}\"]").parameters, [place("")]);
+        assert_eq!(read("parameters = { guest = \"{{ guest_name }}\" }").parameters, [place("guest")]);
+        assert!(toml::from_str::<File>("[whatsapp]\nname = \"invite\"\nlanguage = \"en\"").is_err());
     }
 
     #[test]

@@ -23,9 +23,6 @@ pub(super) async fn status(session: &Session, output: &Output) -> Result<Exit, F
         for (of, text) in &o.findings {
             out.line(&format!("  {} {:<4}  {text}", health(*of).glyph, health(*of).word))?;
         }
-        for channel in &o.no_standby {
-            out.line(&format!("  ! WARN  no standby for {channel}: nothing takes over when its provider breaks"))?;
-        }
         out.pairs(&[
             ("rate", format!("{}/s", figures::rate(o.rate))),
             ("accepted today", figures::count(o.accepted_today)),

@@ -60,7 +60,8 @@ pub(super) async fn run(session: &Session, output: &Output, id: CampaignId) -> R
 
 fn describe(row: &CampaignRow) -> String {
     let total = row.counts.total();
-    let done = total - row.counts.open();
+    // What is in doubt is not done: somebody may have to settle it.
+    let done = total - row.counts.open() - row.counts.unknown;
     let mut line = format!(
         "{} {}: {}, {} of {} done ({}), {}/s, {} failed, {} in doubt",
         row.id,

@@ -46,7 +46,7 @@ fn findings(model: &Model, pen: &mut Pen<'_>, most: u16) -> u16 {
     let most = most.max(1);
     let width = pen.width();
     let mut y = 0;
-    if overview.findings.is_empty() && overview.no_standby.is_empty() {
+    if overview.findings.is_empty() {
         let badge = health(overview.health).aged(stale);
         let said = if stale { "nothing was wrong when last heard" } else { "nothing is wrong" };
         pen.spans(
@@ -75,14 +75,6 @@ fn findings(model: &Model, pen: &mut Pen<'_>, most: u16) -> u16 {
             pen.put(used + 3, y, room, line, if n == 0 { theme.strong } else { theme.text });
             y += 1;
         }
-    }
-    if !overview.no_standby.is_empty() {
-        let channels: Vec<&str> = overview.no_standby.iter().map(|c| c.as_str()).collect();
-        let badge = theme.badge(crate::app::Tone::Warning);
-        let used = pen.spans(1, y, &[Span::new(" ! WARN ", badge)]);
-        let text = format!("no standby for {}: nothing takes over when its provider breaks", channels.join(", "));
-        pen.put(used + 3, y, width.saturating_sub(used + 3), &text, theme.text);
-        y += 1;
     }
     y + 1
 }

@@ -133,7 +133,7 @@ impl Api {
         let custom = self.custom_columns().map_err(|e| refused(&e))?;
         Template::compile_with(&body, &custom).map_err(|e| refused(&CampaignError::from(e)))?;
         if act.preview {
-            let effect = "is saved".to_owned();
+            let effect = "would be saved".to_owned();
             return Ok(Reply::Preview(vec![EffectLine { what: format!("template {name}"), effect }]));
         }
         let store = self.campaigns().book().store();
@@ -166,6 +166,7 @@ impl Api {
             subject: parts.subject,
             text: parts.text,
             html: parts.html,
+            template: None,
             headers: Vec::new(),
             rfc_message_id: String::new(),
         };
@@ -280,7 +281,7 @@ impl Api {
             return self.shown(CampaignId(id));
         }
         if act.preview {
-            let effect = "is written as a draft; nothing is sent".to_owned();
+            let effect = "would be written as a draft; nothing would be sent".to_owned();
             return Ok(Reply::Preview(vec![EffectLine { what: format!("campaign {}", spec.name), effect }]));
         }
         let id = self.campaigns().create(by, spec, self.clock.now()).await?;
@@ -306,12 +307,20 @@ impl Api {
         if let Err(error) = self.campaigns().check_ready(id, &sum) {
             warnings.insert(0, error.to_string());
         }
+        for channel in self.unserved(&sum) {
+            warnings.push(format!("no provider is configured for {channel}: its messages would wait for ever"));
+        }
+        let without_template = self.campaigns().spec(id).is_ok_and(|spec| spec.whatsapp.is_none());
+        if without_template && sum.channels.contains_key(&Channel::WhatsApp) {
+            warnings.push(
+                "whatsapp: no approved template is named, so only guests who wrote to your number within 24 hours can \
+                 be reached; name one under [whatsapp] in the campaign's file"
+                    .to_owned(),
+            );
+        }
         let mut lines = Vec::new();
         for (&channel, &(messages, units)) in &sum.channels {
             let account = self.dispatcher.shared().accounts().iter().find(|a| a.channel() == channel);
-            if account.is_none() {
-                warnings.push(format!("no provider is configured for {channel}: its messages would wait"));
-            }
             let price = account.map_or(0.0, |a| a.unit_price);
             lines.push(EstimateLine {
                 channel,
@@ -332,11 +341,19 @@ impl Api {
         }))
     }
 
+    /// Channels that have messages and no provider to carry them.
+    fn unserved(&self, sum: &Reckoning) -> Vec<Channel> {
+        let accounts = self.dispatcher.shared().accounts();
+        let carried = |channel| accounts.iter().any(|account| account.channel() == channel);
+        let with_messages = sum.channels.iter().filter(|(_, (messages, _))| *messages > 0);
+        with_messages.map(|(&channel, _)| channel).filter(|&channel| !carried(channel)).collect()
+    }
+
     async fn trial(&self, by: &By, act: &Act, id: CampaignId, channel: Channel, to: &str) -> Result<Reply, Problem> {
         let campaigns = self.campaigns();
         let like = campaigns.first_guest(id).map_err(|e| refused(&e))?.map(|(_, guest)| guest).unwrap_or_default();
         if act.preview {
-            let effect = format!("is sent to {to}");
+            let effect = format!("would be sent to {to}");
             return Ok(Reply::Preview(vec![EffectLine { what: format!("1 {channel}"), effect }]));
         }
         let sent = self.dispatcher.shared().trial(by, id, channel, to, &like).await;
@@ -349,9 +366,16 @@ impl Api {
         lifecycle::next(row.record.state, Event::Approve).map_err(|e| refused(&e.into()))?;
         let sum = self.reckon(id).await?;
         self.campaigns().check_ready(id, &sum).map_err(|e| refused(&e))?;
+        if let Some(channel) = self.unserved(&sum).first() {
+            return Err(Problem::new(
+                ProblemCode::Invalid,
+                format!("no provider is configured for {channel}: its messages would wait for ever"),
+                format!("leave {channel} out of the campaign, or configure a provider that carries it"),
+            ));
+        }
         if act.preview {
             let what = format!("{} messages to {} guests", messages(&sum), sum.guests - sum.unreachable);
-            let effect = "may be sent from then on; its words are pinned".to_owned();
+            let effect = "could be sent from then on; its words would be pinned".to_owned();
             return Ok(Reply::Preview(vec![EffectLine { what, effect }]));
         }
         self.campaigns().approve(by, &row).await.map_err(|e| refused(&e))?;
@@ -367,10 +391,9 @@ impl Api {
     ) -> Result<Reply, CampaignError> {
         let row = self.campaigns().row(id, act.seen)?;
         if act.preview {
-            lifecycle::next(row.record.state, Event::Start)?;
             let guests = self.campaigns().book().store().guests_on(row.record.list)?;
-            let what = format!("campaign {id}, up to {guests} guests");
-            let effect = "is sent: what a provider took cannot be taken back".to_owned();
+            let what = format!("campaign {id}, up to {guests} guests,");
+            let effect = self.campaigns().would_send(&row, schedule, self.clock.now())?;
             return Ok(Reply::Preview(vec![EffectLine { what, effect }]));
         }
         self.campaigns().send(by, &row, schedule, self.clock.now()).await?;
@@ -403,7 +426,7 @@ impl Api {
     async fn delete_campaign(&self, by: &By, act: &Act, id: CampaignId) -> Result<Reply, CampaignError> {
         let row = self.campaigns().row(id, act.seen)?;
         if act.preview {
-            let effect = "is put aside; it can be restored for 30 days".to_owned();
+            let effect = "would be put aside; it could be restored for 30 days".to_owned();
             return Ok(Reply::Preview(vec![EffectLine { what: format!("campaign {id}"), effect }]));
         }
         self.campaigns().delete(by, &row, self.clock.now()).await?;
@@ -413,7 +436,8 @@ impl Api {
     async fn restore(&self, by: &By, act: &Act, id: CampaignId, name: Option<&str>) -> Result<Reply, CampaignError> {
         let row = self.campaigns().row(id, act.seen)?;
         if act.preview {
-            let effect = name.map_or("comes back as it was".to_owned(), |name| format!("comes back as {name}"));
+            let effect =
+                name.map_or("would come back as it was".to_owned(), |name| format!("would come back as {name}"));
             return Ok(Reply::Preview(vec![EffectLine { what: format!("campaign {id}"), effect }]));
         }
         self.campaigns().restore(by, &row, name, self.clock.now()).await?;
@@ -430,7 +454,7 @@ impl Api {
         let row = self.campaigns().row(id, act.seen)?;
         if act.preview {
             lifecycle::next(row.record.state, Event::Edit)?;
-            let effect = "is written anew and is a draft; it needs approval before it is sent".to_owned();
+            let effect = "would be written anew and be a draft, which needs approval before it is sent".to_owned();
             return Ok(Reply::Preview(vec![EffectLine { what: format!("campaign {id}"), effect }]));
         }
         self.campaigns().edit(by, &row, spec, self.clock.now()).await?;
@@ -450,10 +474,10 @@ fn messages(sum: &Reckoning) -> u64 {
 fn effects(state: CampaignState, counts: &usher_common::model::StateCounts) -> Vec<EffectLine> {
     let waiting = counts.held + counts.queued;
     let effect = match state {
-        CampaignState::Paused => "stay queued until it is resumed",
-        CampaignState::Running => "go on being sent",
-        CampaignState::Cancelled => "are cancelled and will never be sent",
-        _ => "are not touched",
+        CampaignState::Paused => "would stay queued until it is resumed",
+        CampaignState::Running => "would go on being sent",
+        CampaignState::Cancelled => "would be cancelled and never be sent",
+        _ => "would not be touched",
     };
     let mut lines = vec![EffectLine { what: format!("{waiting} waiting messages"), effect: effect.to_owned() }];
     if counts.sending > 0 {

@@ -91,7 +91,8 @@ impl Api {
         vouched_by: &str,
     ) -> Result<Reply, BookError> {
         if act.preview {
-            let effect = format!("is added to the list `{list}`");
+            self.book().check_add(list, fields)?;
+            let effect = format!("would be added to the list `{list}`");
             return Ok(Reply::Preview(vec![EffectLine { what: "1 guest".to_owned(), effect }]));
         }
         let row = self.book().add(by, list, fields, vouched_by, self.clock.now()).await?;
@@ -108,8 +109,8 @@ impl Api {
     ) -> Result<Reply, BookError> {
         let row = self.book().find(list, name)?;
         if act.preview {
-            let fields: Vec<&str> = changes.iter().map(|c| c.field.as_str()).collect();
-            let effect = format!("{} changes", fields.join(", "));
+            self.book().edited(&row, changes, self.clock.now())?;
+            let effect = would_change(changes);
             return Ok(Reply::Preview(vec![EffectLine { what: row.id.to_string(), effect }]));
         }
         let row = self.book().edit(by, &row, changes, self.clock.now()).await?;
@@ -119,7 +120,7 @@ impl Api {
     async fn delete(&self, by: &By, act: &Act, list: ListId, name: &GuestName) -> Result<Reply, BookError> {
         let row = self.book().find(list, name)?;
         if act.preview {
-            let effect = "is deleted and its key destroyed: nothing brings it back".to_owned();
+            let effect = "would be deleted and its key destroyed: nothing would bring it back".to_owned();
             return Ok(Reply::Preview(vec![EffectLine { what: row.id.to_string(), effect }]));
         }
         self.book().delete(by, &row, self.clock.now()).await?;
@@ -131,7 +132,7 @@ impl Api {
         book.check_unused(list)?;
         if act.preview {
             let what = format!("the list {name} with {}", guests(book.store().guests_on(list)?));
-            let effect = "is deleted and its keys are destroyed: nothing brings them back".to_owned();
+            let effect = "would be deleted and the keys destroyed: nothing brings them back".to_owned();
             return Ok(Reply::Preview(vec![EffectLine { what, effect }]));
         }
         let gone = book.delete_list(by, list).await?;
@@ -152,14 +153,16 @@ impl Api {
             let mut cursor = None;
             loop {
                 let (rows, next) = self.book().page(list, segment.as_ref(), cursor, crate::guests::PAGE)?;
+                for row in &rows {
+                    self.book().edited(row, changes, self.clock.now())?;
+                }
                 n += rows.len();
                 match next {
                     Some(id) => cursor = Some(id),
                     None => break,
                 }
             }
-            let fields: Vec<&str> = changes.iter().map(|c| c.field.as_str()).collect();
-            let effect = format!("{} changes", fields.join(", "));
+            let effect = would_change(changes);
             return Ok(Reply::Preview(vec![EffectLine { what: guests(n as u64), effect }]));
         }
         let n = self.book().bulk(by, list, segment.as_ref(), changes, self.clock.now()).await?;
@@ -225,4 +228,10 @@ impl Api {
 
 fn guests(n: u64) -> String {
     if n == 1 { "1 guest".to_owned() } else { format!("{n} guests") }
+}
+
+/// What a change of these fields would do.
+fn would_change(changes: &[GuestChange]) -> String {
+    let fields: Vec<String> = changes.iter().map(|c| format!("{} = {}", c.field, c.value)).collect();
+    format!("would be changed: {}", fields.join(", "))
 }

@@ -3,12 +3,15 @@
 //! Preview, test, approval and sending all compose here, so what was looked at is what goes out. Pure: the same kit,
 //! guest and message give the same letter, to the byte, which is what lets an attempt in doubt be repeated.
 
-use usher_common::model::{CampaignClass, CampaignId, Channel, Guest, GuestId, ListId, MessageId, Rendered, Timestamp};
+use usher_common::model::{
+    CampaignClass, CampaignId, Channel, Guest, GuestId, ListId, MessageId, Rendered, Timestamp, WhatsAppTemplate,
+};
 
 use super::context::Context;
 use super::service::CampaignError;
 use super::sms;
-use super::template::{Template, TemplateError};
+use super::template::{Parts, Template, TemplateError};
+use super::whatsapp::{self, Approved, WhatsAppError};
 use crate::compliance::{Letter, Refusal, Sender, gate, unsubscribe};
 use crate::config::Organisation;
 use crate::guests::address_on;
@@ -25,6 +28,8 @@ pub struct Kit {
     pub organisation: Organisation,
     /// Its words, compiled.
     pub template: Template,
+    /// The approved template in place of these words on WhatsApp.
+    pub approved: Option<Approved>,
     /// Values that are the same for everyone.
     pub values: Context,
     /// Signs opt-out links and message ids.
@@ -48,6 +53,8 @@ pub struct Composed {
     pub text: String,
     /// HTML part; empty for none.
     pub html: String,
+    /// The approved template that goes in place of the text, filled in; the text then says which, for previews.
+    pub template: Option<WhatsAppTemplate>,
     /// Header fields, for e-mail.
     pub headers: Vec<(String, String)>,
     /// The message's RFC 5322 Message-ID, with angle brackets; empty where there is none.
@@ -63,6 +70,9 @@ pub enum ComposeError {
     /// The words could not be filled in.
     #[error(transparent)]
     Template(#[from] TemplateError),
+    /// The approved template could not be filled in.
+    #[error("WhatsApp template: {0}")]
+    WhatsApp(#[from] WhatsAppError),
 }
 
 impl Kit {
@@ -81,7 +91,13 @@ impl Kit {
         let link = base.map(|base| unsubscribe::link(base, &token));
         let postal = self.organisation.postal_address.as_deref().unwrap_or_default();
         let links = [("unsubscribe_link", link.as_deref().unwrap_or_default()), ("postal_address", postal)];
-        let parts = self.template.render(channel, &self.values.for_guest(guest, &links))?;
+        let context = self.values.for_guest(guest, &links);
+        let approved = self.approved.as_ref().filter(|_| channel == Channel::WhatsApp);
+        let template = approved.map(|approved| approved.fill(&context)).transpose()?;
+        let parts = match &template {
+            Some(filled) => Parts { text: whatsapp::shown(filled), ..Parts::default() },
+            None => self.template.render(channel, &context)?,
+        };
         let email = channel == Channel::Email;
         Ok(Composed {
             channel,
@@ -90,6 +106,7 @@ impl Kit {
             subject: parts.subject,
             text: parts.text,
             html: parts.html,
+            template,
             headers: base.filter(|_| email).map(|b| unsubscribe::headers(b, &token)).unwrap_or_default(),
             rfc_message_id: if email { self.message_id(message) } else { String::new() },
         })
@@ -135,7 +152,7 @@ impl From<ComposeError> for CampaignError {
     fn from(error: ComposeError) -> Self {
         match error {
             ComposeError::Template(error) => error.into(),
-            no_address @ ComposeError::NoAddress(_) => Self::NotReady(no_address.to_string()),
+            other @ (ComposeError::NoAddress(_) | ComposeError::WhatsApp(_)) => Self::NotReady(other.to_string()),
         }
     }
 }

@@ -7,7 +7,7 @@ use usher_common::model::{Audience, CampaignId, CampaignSpec, Schedule, TOKENS, 
 
 use super::lifecycle::{self, Event};
 use super::schedule::in_zone;
-use super::service::{CampaignError, Campaigns, refuse_deleted, spec_error};
+use super::service::{CampaignError, Campaigns, approved, refuse_deleted, spec_error};
 use super::template::Template;
 use crate::guests::nearest;
 use crate::store::{self, By, CampaignRecord, NewCampaign};
@@ -71,7 +71,9 @@ impl Campaigns {
             }
         });
         self.organisation(&spec.organisation)?;
-        Template::compile_with(&self.template(&spec.template)?, &self.custom(&spec)?)?;
+        let custom = self.custom(&spec)?;
+        Template::compile_with(&self.template(&spec.template)?, &custom)?;
+        approved(&spec, &custom)?;
         for name in spec.values.keys() {
             check_value(name)?;
         }

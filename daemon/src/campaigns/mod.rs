@@ -13,5 +13,6 @@ pub mod schedule;
 pub mod service;
 pub mod sms;
 pub mod template;
+pub mod whatsapp;
 
 pub use service::{CampaignError, Campaigns, channels_for};

@@ -3,7 +3,7 @@
 //! What is written here is decided by the pure rooms beside it ([`super::lifecycle`], [`super::template`]); sending is
 //! the dispatcher's. Words are pinned at approval: what was approved is what is sent, whatever happens to the template.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use usher_common::model::{
     Audience, CampaignDetail, CampaignId, CampaignRow, CampaignSpec, CampaignState, Channel, ChannelProgress, Guest,
@@ -16,6 +16,7 @@ use super::context::Context;
 use super::draft;
 use super::lifecycle::{self, Event};
 use super::template::{Template, TemplateError};
+use super::whatsapp::Approved;
 use crate::config::Organisation;
 use crate::guests::{BookError, GuestBook, Segment, address_on};
 use crate::store::{self, AuditEntry, By, CampaignRecord, Store};
@@ -96,15 +97,24 @@ pub type Window = (Vec<(GuestId, Guest)>, Option<GuestId>);
 #[derive(Clone)]
 pub struct Campaigns {
     book: GuestBook,
-    organisations: Arc<Vec<Organisation>>,
+    organisations: Arc<RwLock<Vec<Arc<Organisation>>>>,
     /// Signs opt-out links and message ids.
     secret: Arc<[u8]>,
 }
 
 impl Campaigns {
     /// Campaigns of these organisations over a guest book; `secret` signs opt-out links and message ids.
-    pub fn new(book: GuestBook, organisations: Arc<Vec<Organisation>>, secret: &[u8]) -> Self {
-        Self { book, organisations, secret: secret.into() }
+    pub fn new(book: GuestBook, organisations: &[Organisation], secret: &[u8]) -> Self {
+        let campaigns = Self { book, organisations: Arc::default(), secret: secret.into() };
+        campaigns.set_organisations(organisations);
+        campaigns
+    }
+
+    /// Takes these organisations over in place of those before.
+    pub fn set_organisations(&self, organisations: &[Organisation]) {
+        // A list of pointers is whole whoever panicked beside it.
+        *self.organisations.write().unwrap_or_else(PoisonError::into_inner) =
+            organisations.iter().cloned().map(Arc::new).collect();
     }
 
     /// The guest book.
@@ -117,9 +127,10 @@ impl Campaigns {
     }
 
     /// An organisation by its name.
-    pub fn organisation(&self, name: &str) -> Result<&Organisation, CampaignError> {
-        self.organisations.iter().find(|o| o.name == name).ok_or_else(|| {
-            let known: Vec<&str> = self.organisations.iter().map(|o| o.name.as_str()).collect();
+    pub fn organisation(&self, name: &str) -> Result<Arc<Organisation>, CampaignError> {
+        let organisations = self.organisations.read().unwrap_or_else(PoisonError::into_inner);
+        organisations.iter().find(|o| o.name == name).cloned().ok_or_else(|| {
+            let known: Vec<&str> = organisations.iter().map(|o| o.name.as_str()).collect();
             let hint = match known.as_slice() {
                 [] => ": the daemon's configuration has no [[organisation]] yet".to_owned(),
                 known => format!("; known are: {}", known.join(", ")),
@@ -172,16 +183,18 @@ impl Campaigns {
             Some(sealed) => self.book.vault().open_blob(b"campaign body", &sealed)?,
             None => self.template(&spec.template)?,
         };
-        let organisation = self.organisation(&spec.organisation)?.clone();
+        let organisation = Organisation::clone(&*self.organisation(&spec.organisation)?);
         let mut values = organisation.values.clone();
         values.extend(spec.values.iter().map(|(k, v)| (k.clone(), v.clone())));
         let record = self.store().campaign(id)?.record;
+        let custom = self.custom(&spec)?;
         Ok(Kit {
             campaign: id,
             list: spec.audience.list(),
             class: spec.class,
             organisation,
-            template: Template::compile_with(&body, &self.custom(&spec)?)?,
+            template: Template::compile_with(&body, &custom)?,
+            approved: approved(&spec, &custom)?,
             values: Context::new(&values),
             secret: self.secret.to_vec(),
             date: record.due.unwrap_or(record.created),
@@ -251,20 +264,29 @@ impl Campaigns {
         schedule: Option<Schedule>,
         now: Timestamp,
     ) -> Result<CampaignState, CampaignError> {
-        refuse_deleted(row)?;
         let spec = self.spec(row.id)?;
-        let schedule = schedule.unwrap_or(spec.schedule);
-        draft::check_schedule(&schedule, now)?;
-        let (event, due) = match schedule {
-            Schedule::Now => (Event::Start, now),
-            Schedule::At { at, .. } => (Event::Schedule, at),
-        };
-        let state = lifecycle::next(row.record.state, event)?;
+        let Some((state, due)) = start(row, &spec, schedule, now)? else { return Ok(row.record.state) };
         let hours = if spec.expires_after_hours == 0 { EXPIRES_AFTER_HOURS } else { spec.expires_after_hours };
         let expires = Some(due.plus_millis(i64::from(hours) * 3_600_000));
         let record = CampaignRecord { state, due: Some(due), expires, ..row.record.clone() };
         self.store().campaign_update(by, row, &record, None, act("campaign.send", row.id)).await?;
         Ok(state)
+    }
+
+    /// What [`Self::send`] would do, in words that follow "campaign c1".
+    pub fn would_send(
+        &self,
+        row: &store::CampaignRow,
+        schedule: Option<Schedule>,
+        now: Timestamp,
+    ) -> Result<String, CampaignError> {
+        let spec = self.spec(row.id)?;
+        let hour = |at: Timestamp| jiff::Timestamp::from_millisecond(at.0).map_or(String::new(), |at| at.to_string());
+        Ok(match start(row, &spec, schedule, now)? {
+            Some((CampaignState::Scheduled, due)) => format!("would be scheduled for {}", hour(due)),
+            Some(_) => "would be sent at once: what a provider took cannot be taken back".to_owned(),
+            None => format!("would stay scheduled for {}", row.record.due.map_or(String::new(), hour)),
+        })
     }
 
     /// Moves it by an event that needs nothing else: start, pause, resume, cancel.
@@ -405,6 +427,12 @@ pub fn channels_for(spec: &CampaignSpec, guest: &Guest) -> Vec<Channel> {
     }
 }
 
+/// The approved template that goes in place of a campaign's words on WhatsApp.
+pub(super) fn approved(spec: &CampaignSpec, custom: &[String]) -> Result<Option<Approved>, CampaignError> {
+    let compiled = spec.whatsapp.as_ref().map(|written| Approved::compile(written, custom)).transpose();
+    compiled.map_err(|error| spec_error("whatsapp", error.to_string()))
+}
+
 pub(super) fn refuse_deleted(row: &store::CampaignRow) -> Result<(), CampaignError> {
     match row.record.deleted {
         None => Ok(()),
@@ -413,6 +441,27 @@ pub(super) fn refuse_deleted(row: &store::CampaignRow) -> Result<(), CampaignErr
             row.id, row.id
         ))),
     }
+}
+
+/// The state that sending leads to and the hour that it is due; `None` where nothing changes: one that has its hour keeps
+/// it until another is named, so that a script that is run again does not send months early.
+fn start(
+    row: &store::CampaignRow,
+    spec: &CampaignSpec,
+    schedule: Option<Schedule>,
+    now: Timestamp,
+) -> Result<Option<(CampaignState, Timestamp)>, CampaignError> {
+    refuse_deleted(row)?;
+    if schedule.is_none() && row.record.state == CampaignState::Scheduled {
+        return Ok(None);
+    }
+    let schedule = schedule.unwrap_or_else(|| spec.schedule.clone());
+    draft::check_schedule(&schedule, now)?;
+    let (event, due) = match schedule {
+        Schedule::Now => (Event::Start, now),
+        Schedule::At { at, .. } => (Event::Schedule, at),
+    };
+    Ok(Some((lifecycle::next(row.record.state, event)?, due)))
 }
 
 fn act(name: &str, id: CampaignId) -> AuditEntry {
@@ -438,6 +487,7 @@ mod tests {
             values: BTreeMap::new(),
             schedule: Schedule::Now,
             expires_after_hours: 0,
+            whatsapp: None,
         }
     }
 

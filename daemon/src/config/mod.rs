@@ -6,6 +6,7 @@
 //! Each key can also be set as `USHER_<SECTION>_<KEY>`, and an entry's key as `USHER_PROVIDER_<NAME>_<KEY>`; the
 //! environment beats the file.
 
+mod access;
 mod check;
 mod document;
 mod error;
@@ -20,9 +21,10 @@ mod sources;
 
 use std::path::PathBuf;
 
+pub use access::{ProviderAccess, SmtpSecurity};
 pub use error::{ConfigError, FileFault, Key, Place, Source, Warning};
 pub use organisation::{Organisation, Tier, TierLimits};
-pub use provider::{ProviderAccess, ProviderSettings, SmtpSecurity};
+pub use provider::ProviderSettings;
 pub use report::{Entry, Reload, Shown, Table, reload};
 pub use settings::{
     AUDIT_RETENTION_FLOOR, Audit, Backup, Dispatch, EncryptionKey, HealthChecks, Listen, Log, LogFormat, LogLevel,

@@ -71,6 +71,15 @@ impl<'a> Reader<'a> {
         self.slot(format!("{}.{name}", section.shown), path).absent_at(section.origin.clone())
     }
 
+    /// Whether the file sets a secret of one entry, itself or by naming its file.
+    pub(super) fn is_written(&self, section: &Section, name: &str) -> bool {
+        let written = |key: String| self.document.get(&key).is_some();
+        section
+            .path
+            .as_ref()
+            .is_some_and(|path| written(format!("{path}.{name}")) || written(format!("{path}.{name}_file")))
+    }
+
     fn slot(&mut self, key: String, path: Option<String>) -> Slot<'_, 'a> {
         Slot::new(self, Key::new(key), path)
     }

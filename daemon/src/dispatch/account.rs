@@ -7,7 +7,7 @@ use usher_common::model::{BreakerState, Channel, Health, OutcomeClass, ProviderR
 
 use super::breaker::{Settings, Ticket};
 use super::route::Room;
-use super::{Breaker, Candidate, Dice, Pace, Permit, RetryBudget};
+use super::{Breaker, Candidate, Dice, Pace, Permit, RetryBudget, Spacing};
 use crate::clock::Clock;
 use crate::monitor::Window;
 use crate::providers::{Answer, Probe, Provider, Traits};
@@ -18,9 +18,9 @@ pub struct Setup {
     pub provider: Arc<dyn Provider>,
     /// Place in its channel's order, from 1.
     pub rank: u32,
-    /// Messages a second; `None` for no limit of ours.
+    /// Requests a second; `None` for no limit of ours.
     pub rate: Option<f64>,
-    /// Messages at once after a pause.
+    /// Requests at once after a pause.
     pub burst: u32,
     /// Requests under way at once.
     pub max_in_flight: u32,
@@ -37,6 +37,7 @@ pub struct Setup {
 struct State {
     breaker: Breaker,
     pace: Pace,
+    spacing: Option<Spacing>,
     budget: RetryBudget,
     window: Window,
     dice: Dice,
@@ -95,6 +96,7 @@ impl Account {
         let state = State {
             breaker: Breaker::new(setup.breaker, now),
             pace: Pace::new(setup.rate, setup.burst, now),
+            spacing: setup.provider.gap().map(Spacing::new),
             budget: RetryBudget::usual(now),
             window: Window::default(),
             dice: Dice::seeded(seed),
@@ -180,15 +182,25 @@ impl Account {
             Permit::No { .. } => return None,
         };
         let mut messages = if probe { 1 } else { messages.min(free * self.batch) };
-        while messages > 0 && state.pace.take(messages as u32, now).is_err() {
+        while messages > 0 && state.pace.take(self.requests(messages), now).is_err() {
             messages /= 2;
         }
         if messages == 0 {
             return None;
         }
-        let requests = messages.div_ceil(self.batch) as u32;
+        let requests = self.requests(messages);
         state.in_flight += requests;
         Some(Slots { requests, messages: messages as u32, probe })
+    }
+
+    fn requests(&self, messages: usize) -> u32 {
+        messages.div_ceil(self.batch) as u32
+    }
+
+    /// Takes the turn of a message to `address`, or says how long it has to wait for it.
+    pub fn take_turn(&self, address: &str) -> Result<(), Duration> {
+        let now = self.clock.mono();
+        self.state().spacing.as_mut().map_or(Ok(()), |spacing| spacing.take(address, now))
     }
 
     /// Gives a request's slot back.
@@ -201,6 +213,7 @@ impl Account {
     pub fn adjust(&self, reserved: u32, needed: u32) {
         let mut state = self.state();
         state.in_flight = (state.in_flight + needed).saturating_sub(reserved);
+        state.pace.settle(reserved, needed);
     }
 
     /// The message that was to be the breaker's probe was not sent after all.
@@ -355,4 +368,49 @@ fn turn(from: BreakerState, breaker: &Breaker, now: Duration) -> Option<Turn> {
     let snapshot = breaker.snapshot(now);
     let why = snapshot.cause.map_or("answers again", super::breaker::Cause::as_str);
     (snapshot.state != from).then(|| Turn { from, to: snapshot.state, why: why.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use usher_common::model::ProviderKind;
+
+    use super::*;
+    use crate::providers::{ProviderConfig, build};
+
+    /// An account at Resend as it is when nothing is configured.
+    fn resend(clock: &Clock) -> Account {
+        let mut config = ProviderConfig::named("resend", ProviderKind::Resend);
+        config.secret = Some("re_1".into());
+        let setup = Setup {
+            provider: build(&config).unwrap(),
+            rank: 1,
+            rate: Some(5.0),
+            burst: 5,
+            max_in_flight: 100,
+            batch: 100,
+            unit_price: 0.0,
+            currency: "USD".to_owned(),
+            breaker: Settings::default(),
+        };
+        Account::new(setup, clock.clone(), 1)
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_one_request_to_the_pace() {
+        let clock = Clock::manual(Timestamp(0));
+        let account = resend(&clock);
+        for batch in 0..5 {
+            let slots = account.reserve(100).expect("five requests may go at once");
+            assert_eq!((slots.messages, slots.requests), (100, 1), "batch {batch}");
+        }
+        assert!(account.reserve(100).is_none(), "the burst is used up");
+        clock.advance(Duration::from_millis(201));
+        let slots = account.reserve(100).expect("a fifth of a second is one request");
+        assert_eq!(slots.messages, 100);
+        account.adjust(1, 4);
+        clock.advance(Duration::from_millis(600));
+        assert!(account.reserve(1).is_none(), "three requests more are owed first");
+        clock.advance(Duration::from_millis(201));
+        assert!(account.reserve(1).is_some());
+    }
 }

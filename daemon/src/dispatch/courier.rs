@@ -16,7 +16,9 @@ use super::shared::Shared;
 use crate::campaigns::compose::{ComposeError, Composed, Kit};
 use crate::guests::address_on;
 use crate::providers::{Answer, Outgoing, PrepareError, Prepared, Sender};
-use crate::store::{AttemptRecord, AuditEntry, Claim, Error, IntentRecord, IntentWrite, Lane, Next, OutcomeWrite};
+use crate::store::{
+    AttemptRecord, AuditEntry, Claim, Error, IntentRecord, IntentWrite, Lane, MessageRecord, Next, OutcomeWrite,
+};
 
 /// A request goes out within this of being judged by the gate, else it is judged anew.
 const FRESH: Duration = Duration::from_secs(2);
@@ -105,7 +107,13 @@ async fn judge(shared: &Shared, load: &mut Load) -> Vec<Request> {
     let mut audit = Vec::new();
     for claim in claims {
         match letter(shared, &kit, &claim) {
-            Ok(outgoing) => ready.push(Ready { claim, outgoing }),
+            Ok(outgoing) => match load.account.take_turn(&outgoing.to) {
+                Ok(()) => ready.push(Ready { claim, outgoing }),
+                Err(wait) => {
+                    let at = shared.clock.now().plus_millis(wait.as_millis() as i64);
+                    refusals.push((claim, Next::Retry { at, why: "waits for its turn at this address".to_owned() }));
+                }
+            },
             Err(refused) => {
                 audit.extend(refused.audit);
                 refusals.push((claim, refused.next));
@@ -115,12 +123,12 @@ async fn judge(shared: &Shared, load: &mut Load) -> Vec<Request> {
     let mut requests = Vec::new();
     let (alone, ready): (Vec<Ready>, Vec<Ready>) = ready.into_iter().partition(|r| goes_alone(&r.claim));
     for one in alone {
-        prepare(load, vec![one], &kit.secret, &mut requests, &mut refusals);
+        prepare(shared, load, vec![one], &kit.secret, &mut requests, &mut refusals);
     }
     let mut ready = ready.into_iter().peekable();
     while ready.peek().is_some() {
         let group: Vec<Ready> = ready.by_ref().take(load.account.batch).collect();
-        prepare(load, group, &kit.secret, &mut requests, &mut refusals);
+        prepare(shared, load, group, &kit.secret, &mut requests, &mut refusals);
     }
     refuse(shared, lane, &refusals, audit).await;
     requests
@@ -133,6 +141,7 @@ fn goes_alone(claim: &Claim) -> bool {
 
 /// Makes one request of a group; where that fails for one message, without it.
 fn prepare(
+    shared: &Shared,
     load: &mut Load,
     group: Vec<Ready>,
     secret: &[u8],
@@ -150,21 +159,40 @@ fn prepare(
             }
             Err(error) => {
                 let culprit = culprit(&error).and_then(|id| group.iter().position(|r| r.claim.id.message == id));
-                let why = match error {
-                    PrepareError::Recipient { .. } => "the recipient's address cannot be written",
-                    PrepareError::Sender { .. } => "the sender's address cannot be written",
-                    _ => "the provider cannot carry the message",
+                let mut bad = group.remove(culprit.unwrap_or(0));
+                let next = match &error {
+                    PrepareError::Elsewhere { .. } => turn_away(shared, &load.account, &mut bad, &error.answer()),
+                    PrepareError::Recipient { .. } => failed("the recipient's address cannot be written"),
+                    PrepareError::Sender { .. } => failed("the sender's address cannot be written"),
+                    _ => failed("the provider cannot carry the message"),
                 };
-                let bad = group.remove(culprit.unwrap_or(0));
-                refusals.push((bad.claim, Next::Failed { why: why.to_owned() }));
+                refusals.push((bad.claim, next));
             }
         }
+    }
+}
+
+fn failed(why: &str) -> Next {
+    Next::Failed { why: why.to_owned() }
+}
+
+/// Bars a provider that does not reach a message's recipient. It counts as an attempt, so that it shows in the message's
+/// story and is not made again.
+fn turn_away(shared: &Shared, account: &Account, bad: &mut Ready, answer: &Answer) -> Next {
+    let now = shared.clock.now();
+    let record = &mut bad.claim.record;
+    record.attempts.push(attempt(account, record.next_attempt(), now, 0, answer, &bad.outgoing.to));
+    if alternative(shared, account, record) {
+        Next::Retry { at: now, why: "goes by another provider of the channel".to_owned() }
+    } else {
+        failed("no provider of the channel reaches this recipient")
     }
 }
 
 fn culprit(error: &PrepareError) -> Option<MessageId> {
     match error {
         PrepareError::Recipient { message, .. }
+        | PrepareError::Elsewhere { message, .. }
         | PrepareError::Sender { message, .. }
         | PrepareError::Content { message, .. } => Some(*message),
         PrepareError::Count { .. } | PrepareError::Key { .. } => None,
@@ -230,6 +258,7 @@ pub(super) fn judged_letter(
     let composed = kit.compose(guest, &row.guest, channel, message).map_err(|error| match error {
         ComposeError::NoAddress(_) => failed("the guest has no address for this channel any more"),
         ComposeError::Template(error) => Refused::plain(Next::Failed { why: format!("template: {error}") }),
+        ComposeError::WhatsApp(error) => Refused::plain(Next::Failed { why: format!("WhatsApp template: {error}") }),
     })?;
     kit.gate(&composed, suppressed.as_deref()).map_err(|refusal| {
         shared.metrics.refusal();
@@ -248,18 +277,24 @@ pub(super) fn judged_letter(
 pub(super) fn outgoing(kit: &Kit, letter: Composed, message: MessageId, attempt: AttemptNo) -> Outgoing {
     let organisation = &kit.organisation;
     let email = letter.channel == Channel::Email;
-    let address = if email { &organisation.from_email } else { &organisation.sms_sender };
+    let address = match letter.channel {
+        Channel::Email => organisation.from_email.clone(),
+        Channel::Sms => organisation.sms_sender.clone(),
+        // A number at WhatsApp and a bot in Slack are their own senders.
+        Channel::WhatsApp | Channel::Slack => None,
+    };
     Outgoing {
         message,
         attempt,
         to: letter.to,
         to_name: letter.to_name,
-        from: Sender { address: address.clone().unwrap_or_default(), name: organisation.from_name.clone() },
+        from: Sender { address: address.unwrap_or_default(), name: organisation.from_name.clone() },
         reply_to: organisation.reply_to.clone().filter(|_| email),
         subject: letter.subject,
         text: letter.text,
         html: letter.html,
         headers: letter.headers,
+        template: letter.template,
         rfc_message_id: letter.rfc_message_id,
         date: kit.date,
     }
@@ -378,6 +413,7 @@ async fn send(shared: &Arc<Shared>, account: &Account, request: Request, judged:
                 expires: None,
                 backoff: account.backoff(claim.record.attempts.len() as u32 + 1),
                 elsewhere: elsewhere(shared, account, &claim),
+                alternative: alternative(shared, account, &claim.record),
                 in_batch,
             };
             let attempt = attempt(account, claim.record.next_attempt(), started, latency_ms, &answer, &outgoing.to);
@@ -392,8 +428,9 @@ async fn send(shared: &Arc<Shared>, account: &Account, request: Request, judged:
 /// Counts the answers of a request everywhere they count.
 pub(super) fn count(shared: &Shared, account: &Account, answers: &[Answer], latency: Duration) {
     let (mut accepted, mut failed) = (0, 0);
+    shared.metrics.request(account.provider.name(), latency.as_secs_f64());
     for answer in answers {
-        shared.metrics.attempt(account.provider.name(), answer.class.as_str(), latency.as_secs_f64());
+        shared.metrics.attempt(account.provider.name(), answer.class.as_str());
         match answer.class {
             OutcomeClass::Accepted => accepted += 1,
             OutcomeClass::NotSent | OutcomeClass::Unknown | OutcomeClass::Unusable => failed += 1,
@@ -426,6 +463,14 @@ pub(super) fn attempt(
         latency_ms,
         barred: bars(answer),
     }
+}
+
+/// Whether another provider of the channel may carry a message at all, now or later.
+fn alternative(shared: &Shared, account: &Account, record: &MessageRecord) -> bool {
+    shared.accounts().iter().any(|other| {
+        let name = other.provider.name();
+        other.channel() == record.channel && name != account.provider.name() && !barred(record, name)
+    })
 }
 
 /// Whether another provider of the channel could still be asked, that this message has not been through.

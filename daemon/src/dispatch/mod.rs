@@ -1,6 +1,6 @@
 //! Dispatch: what is sent next, by whom, and when, and what became of it.
 //!
-//! The pure half decides ([`breaker`], [`pace`], [`mod@route`], [`fair`], [`backoff`], `next`): it reads no clock, draws no
+//! The pure half decides ([`breaker`], [`pace`], [`mod@route`], [`fair`], [`backoff`], [`spacing`], `next`): it reads no clock, draws no
 //! luck of its own and does no I/O. The other half carries out. The `planner` gives lanes their turns and claims messages;
 //! a `courier` takes them through gate, intent and request; the `ledger` makes outcomes durable; the `director` moves
 //! campaigns from hour to end; the `settler` looks after what is in doubt; the `prober` after providers that are.
@@ -15,6 +15,7 @@ pub mod dice;
 pub mod fair;
 pub mod pace;
 pub mod route;
+pub mod spacing;
 
 mod courier;
 mod director;
@@ -40,6 +41,7 @@ pub use fair::{Fair, LaneId};
 pub use pace::Pace;
 pub use route::{Candidate, Hold, Route, Tried, Why, route};
 pub use shared::{Settings, Shared, Totals};
+pub use spacing::Spacing;
 pub use trial::TrialError;
 
 use crate::store::By;

@@ -21,6 +21,8 @@ pub(super) struct Situation {
     pub(super) backoff: Duration,
     /// Whether another provider of the channel could take it that it has not been through.
     pub(super) elsewhere: bool,
+    /// Whether another provider of the channel may carry it at all, now or later.
+    pub(super) alternative: bool,
     /// Whether the answer was given to a whole batch, so that a refusal may be another message's fault.
     pub(super) in_batch: bool,
 }
@@ -45,7 +47,7 @@ pub(super) fn next(answer: &Answer, at: &Situation) -> Next {
         OutcomeClass::NotSent if at.elsewhere => again(at, Duration::ZERO, String::new()),
         OutcomeClass::NotSent => again(at, at.backoff, format!("not sent ({code}); tried again")),
         OutcomeClass::Unusable => match answer.scope {
-            Some(Scope::Region | Scope::Recipient) if !at.elsewhere => {
+            Some(Scope::Region | Scope::Recipient) if !at.alternative => {
                 Next::Failed { why: format!("the provider does not serve this destination ({code})") }
             }
             _ => again(at, Duration::ZERO, String::new()),
@@ -92,6 +94,7 @@ mod tests {
             expires: Some(Timestamp(2_000_000)),
             backoff: Duration::from_secs(3),
             elsewhere: false,
+            alternative: false,
             in_batch: false,
         }
     }
@@ -108,8 +111,11 @@ mod tests {
         assert!(matches!(next(&answer(C::NotSent, None), &at), Next::Retry { at: Timestamp(1_003_000), .. }));
         assert_eq!(next(&answer(C::Unusable, Some(Scope::Account)), &at), Next::Queue);
         assert!(matches!(next(&answer(C::Unusable, Some(Scope::Region)), &at), Next::Failed { .. }));
-        let elsewhere = Situation { elsewhere: true, ..at };
+        let elsewhere = Situation { elsewhere: true, alternative: true, ..at };
         assert_eq!(next(&answer(C::Unusable, Some(Scope::Region)), &elsewhere), Next::Queue);
+        // The other one is down now: the message waits for it, since this one will never carry it.
+        let later = Situation { alternative: true, ..at };
+        assert_eq!(next(&answer(C::Unusable, Some(Scope::Recipient)), &later), Next::Queue);
         assert_eq!(next(&answer(C::NotSent, None), &elsewhere), Next::Queue);
     }
 

@@ -1,7 +1,7 @@
 //! Pace: how fast one provider may be sent to.
 //!
-//! A token bucket, which promises never more than `burst + rate × time` messages in any stretch of time. What the
-//! provider says comes first: it can stop the flow until a time, and each throttling halves the rate, which then comes
+//! A token bucket of requests, since that is what providers count: a batch is one, however many messages it carries. It
+//! promises never more than `burst + rate × time` requests in any stretch of time. What the provider says comes first: it can stop the flow until a time, and each throttling halves the rate, which then comes
 //! back over two minutes, so that a limit that nobody told us is found and kept near.
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ const RECOVERY: Duration = Duration::from_mins(4);
 /// The rate never falls below this share of the configured one.
 const FLOOR: f64 = 1.0 / 64.0;
 
-/// Without a configured rate, halving begins from here, in messages a second.
+/// Without a configured rate, halving begins from here, in requests a second.
 const UNTOLD_RATE: f64 = 1000.0;
 
 /// The pace of one provider.
@@ -24,7 +24,7 @@ pub struct Pace {
     rate: f64,
     limited: bool,
     burst: f64,
-    /// May be below zero: a batch larger than the burst is paid for afterwards.
+    /// May be below zero: what was more than asked for is paid for afterwards.
     tokens: f64,
     /// Share of the rate in force, `FLOOR..=1`.
     share: f64,
@@ -34,7 +34,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// At most `rate` messages a second (`None`: as many as come), and `burst` at once after a pause.
+    /// At most `rate` requests a second (`None`: as many as come), and `burst` at once after a pause.
     pub fn new(rate: Option<f64>, burst: u32, now: Duration) -> Self {
         let burst = f64::from(burst.max(1));
         Self {
@@ -49,7 +49,7 @@ impl Pace {
         }
     }
 
-    /// Takes leave to send `n` messages now, or says how long to wait before asking again.
+    /// Takes leave to make `n` requests now, or says how long to wait before asking again.
     ///
     /// More than the burst at once needs a full bucket, and leaves it in debt.
     pub fn take(&mut self, n: u32, now: Duration) -> Result<(), Duration> {
@@ -58,6 +58,13 @@ impl Pace {
             self.tokens -= f64::from(n);
         }
         Ok(())
+    }
+
+    /// Of `taken` requests, `made` were made after all: what is left comes back, what is more is owed.
+    pub fn settle(&mut self, taken: u32, made: u32) {
+        if self.bound() {
+            self.tokens = (self.tokens + f64::from(taken) - f64::from(made)).min(self.burst);
+        }
     }
 
     /// How long until [`Self::take`] would agree; `None` if it would now.
@@ -96,7 +103,7 @@ impl Pace {
         self.tokens = self.tokens.min(0.0);
     }
 
-    /// Messages a second in force; infinite without a limit.
+    /// Requests a second in force; infinite without a limit.
     pub fn rate_in_force(&self) -> f64 {
         if self.bound() { self.rate_now() } else { f64::INFINITY }
     }
@@ -139,11 +146,24 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_above_the_burst_goes_and_is_paid_for() {
+    fn more_than_the_burst_goes_and_is_paid_for() {
         let mut pace = Pace::new(Some(10.0), 5, at(0));
         assert_eq!(pace.take(25, at(0)), Ok(()));
         let wait = pace.take(1, at(0)).unwrap_err();
         assert!(wait.as_millis().abs_diff(2_100) <= 1, "{wait:?}");
+    }
+
+    #[test]
+    fn what_was_not_needed_comes_back_and_what_was_more_is_owed() {
+        let mut pace = Pace::new(Some(10.0), 5, at(0));
+        assert_eq!(pace.take(5, at(0)), Ok(()));
+        pace.settle(5, 3);
+        assert_eq!((pace.take(2, at(0)), pace.take(1, at(0)).is_err()), (Ok(()), true));
+        pace.settle(1, 11);
+        let wait = pace.take(1, at(0)).unwrap_err();
+        assert!(wait.as_millis().abs_diff(1_100) <= 1, "{wait:?}");
+        pace.settle(500, 0);
+        assert_eq!((pace.take(5, at(0)), pace.take(1, at(0)).is_err()), (Ok(()), true), "never more than the burst");
     }
 
     #[test]

@@ -129,7 +129,7 @@ fn overview(
         .into_iter()
         .filter(|&channel| providers.iter().filter(|p| p.channel == channel).count() == 1)
         .collect();
-    let findings = findings(shared, known, providers, &counts, &health);
+    let findings = findings(shared, known, providers, &no_standby, &counts, &health);
     let worst = findings.iter().map(|f| f.0).filter(|h| *h != Health::Unknown).max().unwrap_or(Health::Ok);
     let totals = shared.totals();
     Overview {
@@ -156,6 +156,7 @@ fn findings(
     shared: &Shared,
     known: &BTreeMap<CampaignId, Known>,
     providers: &[usher_common::model::ProviderRow],
+    no_standby: &[Channel],
     counts: &StateCounts,
     store: &crate::store::engine::EngineHealth,
 ) -> Vec<(Health, String)> {
@@ -169,6 +170,11 @@ fn findings(
         let said = if provider.last_error.is_empty() { "no answer" } else { &provider.last_error };
         let level = if others { Health::Warning } else { Health::Critical };
         findings.push((level, format!("{} is down ({said}); {}: {what}", provider.name, provider.channel)));
+    }
+    if !no_standby.is_empty() {
+        let channels: Vec<&str> = no_standby.iter().map(|channel| channel.as_str()).collect();
+        let text = format!("no standby for {}: nothing takes over when its provider breaks", channels.join(", "));
+        findings.push((Health::Warning, text));
     }
     if counts.unknown > 0 {
         findings

@@ -128,6 +128,12 @@ impl Shared {
         &self.campaigns
     }
 
+    /// Takes these organisations over; letters that are written from now on are theirs.
+    pub fn set_organisations(&self, organisations: &[crate::config::Organisation]) {
+        self.campaigns.set_organisations(organisations);
+        self.inner().kits.clear();
+    }
+
     /// The store.
     pub fn store(&self) -> &Store {
         self.campaigns.book().store()

@@ -213,6 +213,22 @@ impl GuestBook {
         Ok((text, rows.len() as u64, next))
     }
 
+    /// Where guests came from and who vouches for them, as the audit trail keeps it.
+    pub(super) fn origin(&self, source: &str, vouched_by: &str) -> Result<Vec<u8>, BookError> {
+        Ok(self.vault.seal_blob(b"audit.origin", &(source, vouched_by))?.into_bytes())
+    }
+
+    /// Whether a guest with these fields could be added to the list; makes nothing.
+    pub fn check_add(&self, list_name: &str, fields: &[GuestChange]) -> Result<(), BookError> {
+        let (guest, _) = apply_all(&Guest::default(), fields, &custom_columns(fields), &Defaults::default())?;
+        if let Some(list) = self.store.list_named(list_name)?
+            && let Some(there) = self.identity(list, &guest)?
+        {
+            return Err(BookError::Known { guest: there });
+        }
+        Ok(())
+    }
+
     /// Adds one guest by hand.
     pub async fn add(
         &self,
@@ -222,13 +238,7 @@ impl GuestBook {
         vouched_by: &str,
         now: Timestamp,
     ) -> Result<GuestRow, BookError> {
-        let custom: Vec<String> = fields
-            .iter()
-            .filter_map(|f| match super::Field::of(&f.field) {
-                super::Field::Custom(key) => Some(key),
-                _ => None,
-            })
-            .collect();
+        let custom = custom_columns(fields);
         let (guest, _) = apply_all(&Guest::default(), fields, &custom, &Defaults::default())?;
         let list = self.store.list_ensure(by, list_name, now).await?;
         if let Some(there) = self.identity(list, &guest)? {
@@ -243,8 +253,7 @@ impl GuestBook {
         let audit = AuditEntry::Guests {
             act: "add".to_owned(),
             list: list.0,
-            source: "by hand".to_owned(),
-            vouched_by: vouched_by.to_owned(),
+            origin: self.origin("by hand", vouched_by)?,
             counts: (1, 0, 0),
         };
         self.store.guests_write(by, list, &[write], audit, now).await?;
@@ -288,8 +297,7 @@ impl GuestBook {
                 let audit = AuditEntry::Guests {
                     act: "bulk edit".to_owned(),
                     list: list.0,
-                    source: "by hand".to_owned(),
-                    vouched_by: String::new(),
+                    origin: self.origin("by hand", "")?,
                     counts: (0, writes.len() as u64, 0),
                 };
                 self.store.guests_write(by, list, &writes, audit, now).await?;
@@ -301,7 +309,13 @@ impl GuestBook {
         }
     }
 
-    fn edited(&self, row: &GuestRow, changes: &[GuestChange], now: Timestamp) -> Result<GuestUpsert, BookError> {
+    /// What a change would write, if it is allowed.
+    pub(crate) fn edited(
+        &self,
+        row: &GuestRow,
+        changes: &[GuestChange],
+        now: Timestamp,
+    ) -> Result<GuestUpsert, BookError> {
         let custom = self.store.list(row.list)?.custom;
         let (guest, _) = apply_all(&row.guest, changes, &custom, &Defaults::default())?;
         if let Some(there) = self.identity(row.list, &guest)?
@@ -356,7 +370,7 @@ impl GuestBook {
         if !ids.is_empty() {
             self.vault.erase(&ids)?;
         }
-        Ok(self.store.list_delete(by, list).await?)
+        Ok(self.store.list_delete(by, list, self.origin("by hand", "")?).await?)
     }
 
     /// The guest that this one would be: by its e-mail address, else by its number.
@@ -446,4 +460,13 @@ fn aad(list: ListId, id: GuestId) -> Vec<u8> {
     aad.extend(list.0.to_be_bytes());
     aad.extend(id.0.to_be_bytes());
     aad
+}
+
+/// The columns of one's own among these fields.
+fn custom_columns(fields: &[GuestChange]) -> Vec<String> {
+    let own = fields.iter().filter_map(|f| match super::Field::of(&f.field) {
+        super::Field::Custom(key) => Some(key),
+        _ => None,
+    });
+    own.collect()
 }

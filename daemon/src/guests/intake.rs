@@ -184,8 +184,7 @@ impl Intake {
         let audit = AuditEntry::Guests {
             act: "import".to_owned(),
             list: list.0,
-            source: self.file.clone(),
-            vouched_by: self.vouched_by.clone(),
+            origin: self.book.origin(&self.file, &self.vouched_by)?,
             counts: (new, writes.len() as u64 - new, 0),
         };
         self.book.store().guests_write(&self.by, list, &writes, audit, now).await?;

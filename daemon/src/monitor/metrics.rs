@@ -81,9 +81,13 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts an attempt that came to an end after `seconds`.
-    pub fn attempt(&self, provider: &str, class: &'static str, seconds: f64) {
+    /// Counts a message's attempt that came to its end.
+    pub fn attempt(&self, provider: &str, class: &'static str) {
         self.outcomes.get_or_create(&OutcomeLabels { provider: provider.to_owned(), class }).inc();
+    }
+
+    /// Counts a request, which may have carried many messages, that was answered after `seconds`.
+    pub fn request(&self, provider: &str, seconds: f64) {
         self.latency.get_or_create(&ProviderLabels { provider: provider.to_owned() }).observe(seconds);
     }
 
@@ -136,10 +140,14 @@ mod tests {
     #[test]
     fn what_was_counted_is_told_with_help_and_unit() {
         let metrics = Metrics::default();
-        metrics.attempt("resend", "accepted", 0.04);
+        // One request with two messages in it.
+        metrics.request("resend", 0.04);
+        metrics.attempt("resend", "accepted");
+        metrics.attempt("resend", "accepted");
         metrics.breaker("resend", true);
         let text = metrics.text();
-        assert!(text.contains("usher_attempts_total{provider=\"resend\",class=\"accepted\"} 1"), "{text}");
+        assert!(text.contains("usher_attempts_total{provider=\"resend\",class=\"accepted\"} 2"), "{text}");
+        assert!(text.contains("usher_request_duration_seconds_count{provider=\"resend\"} 1"), "{text}");
         assert!(text.contains("# HELP usher_request_duration_seconds"), "{text}");
         assert!(text.contains("usher_breaker_open{provider=\"resend\"} 1"), "{text}");
     }

@@ -10,8 +10,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderValue, InvalidHeaderValue};
 use reqwest::{Client, RequestBuilder, Url, redirect};
+use secrecy::{ExposeSecret as _, SecretString};
 use usher_common::model::OutcomeClass;
 
 use super::settings::{BuildError, ProviderConfig};
@@ -23,8 +24,7 @@ const BODY_CAP: usize = 2 << 20;
 /// Idle connections are given up after this long, before most servers do so from their side.
 const IDLE: Duration = Duration::from_secs(20);
 
-/// A client for one provider's API.
-#[derive(Debug)]
+/// A client for one provider's API. Not printable: an address can be a secret.
 pub(super) struct Http {
     client: Client,
     base: Url,
@@ -60,14 +60,18 @@ pub(super) enum Silence {
 impl Http {
     /// A client for `config`, whose API is at `vendor` unless it says otherwise.
     pub(super) fn new(config: &ProviderConfig, vendor: &str) -> Result<Self, BuildError> {
-        let text = config.base_url.as_deref().unwrap_or(vendor);
-        let base = Url::parse(text).map_err(|error| BuildError::Value {
+        Self::at(config, "base_url", config.base_url.as_deref().unwrap_or(vendor))
+    }
+
+    /// A client for one address, which `key` of the configuration sets.
+    pub(super) fn at(config: &ProviderConfig, key: &'static str, address: &str) -> Result<Self, BuildError> {
+        let base = Url::parse(address).map_err(|error| BuildError::Value {
             provider: config.name.clone(),
-            key: "base_url",
+            key,
             why: error.to_string(),
         })?;
         if base.scheme() != "https" && !(base.scheme() == "http" && base.host_str().is_some_and(is_loopback)) {
-            return Err(BuildError::Unprotected { provider: config.name.clone(), key: "base_url" });
+            return Err(BuildError::Unprotected { provider: config.name.clone(), key });
         }
         let client = Client::builder()
             .tls_backend_preconfigured(trust::client_tls(config)?)
@@ -91,6 +95,16 @@ impl Http {
     /// A GET of `path`, which begins with `/`.
     pub(super) fn get(&self, path: &str) -> RequestBuilder {
         self.client.get(self.url(path))
+    }
+
+    /// A POST to the address itself.
+    pub(super) fn post_there(&self) -> RequestBuilder {
+        self.client.post(self.base.clone())
+    }
+
+    /// A GET of the address itself.
+    pub(super) fn get_there(&self) -> RequestBuilder {
+        self.client.get(self.base.clone())
     }
 
     fn url(&self, path: &str) -> String {
@@ -137,11 +151,28 @@ impl Silence {
 }
 
 impl Reply {
+    /// The text of header `name`; empty where there is none.
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
     /// The seconds in header `name`, where it holds a whole number of them.
     pub(super) fn seconds(&self, name: &str) -> Option<Duration> {
-        let text = self.headers.get(name).map(HeaderValue::to_str)?.ok()?;
-        text.trim().parse().ok().map(Duration::from_secs)
+        self.text(name).trim().parse().ok().map(Duration::from_secs)
     }
+}
+
+/// The value of `Authorization` for a secret that `key` of the configuration sets.
+pub(super) fn bearer(
+    config: &ProviderConfig,
+    key: &'static str,
+    secret: &SecretString,
+) -> Result<HeaderValue, BuildError> {
+    let value = HeaderValue::from_str(&format!("Bearer {}", secret.expose_secret()));
+    let why = |error: InvalidHeaderValue| error.to_string();
+    let mut value = value.map_err(|error| BuildError::Value { provider: config.name.clone(), key, why: why(error) })?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// What a bare status means where the provider's own code says nothing: the most that it proves and no more.

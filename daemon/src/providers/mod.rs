@@ -5,6 +5,7 @@
 //! is answered only where it is *proved* that the provider did not take the message. It knows nothing of the store,
 //! of campaigns, or of other providers. A new one is one file here and one line in [`registry`].
 
+pub mod receipt;
 pub mod registry;
 pub mod settings;
 
@@ -12,18 +13,22 @@ pub mod settings;
 mod fake;
 mod http;
 mod resend;
+mod sendgrid;
+mod slack;
 mod smtp;
 #[cfg(test)]
 mod table;
 mod trust;
 mod twilio;
+mod webhook;
+mod whatsapp;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use usher_common::model::{AttemptNo, Channel, MessageId, OutcomeClass, ProviderKind, Timestamp};
+use usher_common::model::{AttemptNo, Channel, MessageId, OutcomeClass, ProviderKind, Timestamp, WhatsAppTemplate};
 
 pub use registry::build;
 pub use settings::{BuildError, ProviderConfig};
@@ -41,6 +46,11 @@ pub trait Provider: Send + Sync + 'static {
 
     /// What it can do; the router and the settlement of doubt decide by it.
     fn traits(&self) -> Traits;
+
+    /// Least time between two messages to one address, where it asks for that; those to other addresses do not wait.
+    fn gap(&self) -> Option<Duration> {
+        None
+    }
 
     /// The exact bytes of one request for `messages`, under `key`. Deterministic: the same input gives the same bytes,
     /// in any process, so that an attempt in doubt can be repeated under its key.
@@ -98,14 +108,16 @@ pub struct Outgoing {
     pub from: Sender,
     /// Where answers go, if not to the sender.
     pub reply_to: Option<String>,
-    /// Subject line; unused by SMS.
+    /// Subject line, for e-mail; empty for other channels.
     pub subject: String,
     /// Plain text.
     pub text: String,
     /// HTML; empty for none.
     pub html: String,
-    /// Further headers in order, such as `List-Unsubscribe`; unused by SMS.
+    /// Further headers in order, such as `List-Unsubscribe`, for e-mail.
     pub headers: Vec<(String, String)>,
+    /// The approved template that goes in place of `text`, its parameters filled in; only on WhatsApp.
+    pub template: Option<WhatsAppTemplate>,
     /// The `Message-ID`, with its angle brackets: the same for every attempt, so that a receiver can drop a double.
     pub rfc_message_id: String,
     /// The `Date` header: when the message was made, the same for every attempt.
@@ -154,6 +166,14 @@ pub enum PrepareError {
         /// What is wrong with it.
         why: String,
     },
+    /// The recipient is not among those whom this provider reaches; another one may.
+    #[error("message {message} does not go by this provider ({why}): configure another one for its channel")]
+    Elsewhere {
+        /// The message.
+        message: MessageId,
+        /// Whom it reaches.
+        why: &'static str,
+    },
     /// The sender's or reply-to address cannot be written.
     #[error(
         "the sender of message {message} cannot be used ({why}): set `sender` of the provider, or the organisation's"
@@ -189,15 +209,19 @@ impl PrepareError {
     pub fn class(&self) -> OutcomeClass {
         match self {
             Self::Recipient { .. } => OutcomeClass::Recipient,
-            Self::Sender { .. } => OutcomeClass::Unusable,
+            Self::Sender { .. } | Self::Elsewhere { .. } => OutcomeClass::Unusable,
             Self::Count { .. } | Self::Content { .. } | Self::Key { .. } => OutcomeClass::Refused,
         }
     }
 
     /// The answer for the message, as if the provider had given it.
     pub fn answer(&self) -> Answer {
-        let scope = matches!(self, Self::Sender { .. }).then_some(Scope::Sender);
-        Answer::new(self.class(), scope, "unwritable", &self.to_string())
+        let (scope, code) = match self {
+            Self::Sender { .. } => (Some(Scope::Sender), "unwritable"),
+            Self::Elsewhere { .. } => (Some(Scope::Recipient), "elsewhere"),
+            _ => (None, "unwritable"),
+        };
+        Answer::new(self.class(), scope, code, &self.to_string())
     }
 }
 
@@ -330,6 +354,12 @@ fn clean(text: &str) -> String {
 /// The tag, parameter or header value by which a message names itself at a provider.
 fn correlation(message: &Outgoing) -> String {
     message.message.to_string()
+}
+
+/// `+` and 7 to 15 digits, the first not zero.
+fn is_e164(number: &str) -> bool {
+    let digits = number.strip_prefix('+').unwrap_or_default();
+    (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0')
 }
 
 #[cfg(test)]

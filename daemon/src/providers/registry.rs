@@ -6,9 +6,13 @@ use usher_common::model::ProviderKind;
 
 use super::Provider;
 use super::resend::Resend;
+use super::sendgrid::SendGrid;
 use super::settings::{BuildError, ProviderConfig};
+use super::slack::Slack;
 use super::smtp::Smtp;
 use super::twilio::Twilio;
+use super::webhook::Webhook;
+use super::whatsapp::WhatsApp;
 
 /// Sets up the provider that `config` describes. Opens no connection: a provider that is down can be set up.
 pub fn build(config: &ProviderConfig) -> Result<Arc<dyn Provider>, BuildError> {
@@ -17,6 +21,10 @@ pub fn build(config: &ProviderConfig) -> Result<Arc<dyn Provider>, BuildError> {
         ProviderKind::Resend => Arc::new(Resend::new(config)?),
         ProviderKind::Twilio => Arc::new(Twilio::new(config)?),
         ProviderKind::Smtp => Arc::new(Smtp::new(config)?),
+        ProviderKind::SendGrid => Arc::new(SendGrid::new(config)?),
+        ProviderKind::Slack => Arc::new(Slack::new(config)?),
+        ProviderKind::WhatsApp => Arc::new(WhatsApp::new(config)?),
+        ProviderKind::Webhook => Arc::new(Webhook::new(config)?),
         ProviderKind::Unknown => return Err(BuildError::Kind { provider: config.name.clone() }),
     })
 }
@@ -24,19 +32,31 @@ pub fn build(config: &ProviderConfig) -> Result<Arc<dyn Provider>, BuildError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::providers::settings::SmtpConfig;
+    use crate::providers::settings::{SlackWebhookConfig, SmtpConfig, WebhookConfig};
+
+    const KINDS: [ProviderKind; 7] = [
+        ProviderKind::Resend,
+        ProviderKind::Twilio,
+        ProviderKind::Smtp,
+        ProviderKind::SendGrid,
+        ProviderKind::Slack,
+        ProviderKind::WhatsApp,
+        ProviderKind::Webhook,
+    ];
 
     fn complete(kind: ProviderKind) -> ProviderConfig {
         let mut config = ProviderConfig::named("p", kind);
         config.secret = Some("s".into());
-        config.account = Some("AC1".to_owned());
+        config.account = Some("1".to_owned());
         config.smtp = Some(SmtpConfig::at("mail.example"));
+        config.webhook =
+            Some(WebhookConfig::at("https://gateway.example/send", usher_common::model::Channel::Sms, "s".into()));
         config
     }
 
     #[test]
     fn every_kind_is_built_and_says_so() {
-        for kind in [ProviderKind::Resend, ProviderKind::Twilio, ProviderKind::Smtp] {
+        for kind in KINDS {
             let config = complete(kind);
             let provider = build(&config).unwrap();
             assert_eq!((provider.kind(), provider.name()), (kind, "p"));
@@ -46,10 +66,21 @@ mod tests {
     }
 
     #[test]
+    fn the_page_on_adding_a_provider_names_only_what_is_there() {
+        let page = include_str!("../../../docs/adding-a-provider.md");
+        let top = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let in_quotes = page.split('`').skip(1).step_by(2);
+        let paths: Vec<&str> = in_quotes.filter(|text| text.contains('/') && !text.contains(['<', ' '])).collect();
+        assert!(paths.len() > 12, "{paths:?}");
+        for path in paths {
+            assert!(top.join(path).exists(), "{path}");
+        }
+    }
+
+    #[test]
     fn what_is_missing_is_named() {
-        for (kind, key) in
-            [(ProviderKind::Resend, "secret"), (ProviderKind::Twilio, "account"), (ProviderKind::Smtp, "smtp")]
-        {
+        let keys = ["secret", "account", "smtp", "secret", "secret", "account", "webhook"];
+        for (kind, key) in KINDS.into_iter().zip(keys) {
             let error = build(&ProviderConfig::named("p", kind)).err().expect("incomplete");
             assert!(matches!(error, BuildError::Missing { key: named, .. } if named == key), "{error}");
         }
@@ -62,7 +93,13 @@ mod tests {
         let mut smtp = complete(ProviderKind::Smtp);
         smtp.smtp =
             Some(SmtpConfig { security: crate::providers::settings::Security::None, ..SmtpConfig::at("mail.example") });
-        for config in [resend, smtp] {
+        let mut webhook = complete(ProviderKind::Webhook);
+        webhook.webhook =
+            Some(WebhookConfig::at("http://gateway.example/send", usher_common::model::Channel::Sms, "s".into()));
+        let mut slack = complete(ProviderKind::Slack);
+        slack.slack_webhook =
+            Some(SlackWebhookConfig { url: "http://hooks.example/T/B/x".into(), channel: "C1".to_owned() });
+        for config in [resend, smtp, webhook, slack] {
             assert!(matches!(build(&config), Err(BuildError::Unprotected { .. })));
         }
         let mut local = complete(ProviderKind::Resend);

@@ -10,11 +10,10 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use lettre::message::Mailbox;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use usher_common::model::{Channel, OutcomeClass, ProviderKind};
 
-use super::http::{Http, Reply, by_status};
+use super::http::{Http, Reply, bearer, by_status};
 use super::settings::{BuildError, ProviderConfig};
 use super::smtp::compose::{mailbox, plain_line};
 use super::{Answer, Outgoing, PrepareError, Prepared, Probe, Provider, Scope, Traits, correlation};
@@ -61,17 +60,10 @@ struct Tag {
 impl Resend {
     pub(super) fn new(config: &ProviderConfig) -> Result<Self, BuildError> {
         let secret = config.need("secret", config.secret.as_ref())?;
-        let authorization = HeaderValue::from_str(&format!("Bearer {}", secret.expose_secret()));
-        let mut authorization = authorization.map_err(|error| BuildError::Value {
-            provider: config.name.clone(),
-            key: "secret",
-            why: error.to_string(),
-        })?;
-        authorization.set_sensitive(true);
         Ok(Self {
             name: config.name.clone(),
             http: Http::new(config, VENDOR)?,
-            authorization,
+            authorization: bearer(config, "secret", secret)?,
             sender: config.sender.clone(),
             sender_name: config.sender_name.clone(),
             batch_max: config.batch_size.unwrap_or(BATCH_MAX).min(BATCH_MAX),

@@ -10,24 +10,25 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
 use usher_common::model::{Channel, ProviderKind};
 
-/// One `[[provider]]` of the configuration. The channel follows from the kind.
+/// One `[[provider]]` of the configuration. The channel follows from the kind; only a webhook has its own.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
     /// Its name everywhere: on screen, in the audit trail, in metrics. Unique.
     pub name: String,
-    /// Which adapter: `resend`, `twilio` or `smtp`.
+    /// Which adapter.
     pub kind: ProviderKind,
     /// Where the API is, without path; the vendor's own address unless set. Plain `http` only to a loopback address.
     #[serde(default)]
     pub base_url: Option<String>,
-    /// Twilio: the Account SID (`AC…`).
+    /// Twilio: the Account SID (`AC…`). WhatsApp: the id of the telephone number that sends.
     #[serde(default)]
     pub account: Option<String>,
     /// Twilio: an API Key SID (`SK…`) to sign in with; the account itself unless set.
     #[serde(default)]
     pub user: Option<String>,
-    /// API key (Resend), auth token or key secret (Twilio). SMTP has its own password.
+    /// API key (Resend, SendGrid), auth token or key secret (Twilio), bot token (Slack), access token (WhatsApp), bearer
+    /// token (webhook). SMTP has its own password.
     #[serde(default, deserialize_with = "secret")]
     pub secret: Option<SecretString>,
     /// The sender that is verified with this provider; wins over the message's. An e-mail address, an E.164 number, or a
@@ -40,6 +41,9 @@ pub struct ProviderConfig {
     /// Twilio: the public URL to which status reports go; none are asked for unless set.
     #[serde(default)]
     pub status_callback: Option<String>,
+    /// WhatsApp: the version of the API, such as `v23.0`.
+    #[serde(default)]
+    pub api_version: Option<String>,
     /// PEM file with further certificate authorities to trust, for private servers.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
@@ -70,6 +74,39 @@ pub struct ProviderConfig {
     /// The server, for `kind = "smtp"`.
     #[serde(default)]
     pub smtp: Option<SmtpConfig>,
+    /// Slack's incoming webhook, in place of a bot.
+    #[serde(default)]
+    pub slack_webhook: Option<SlackWebhookConfig>,
+    /// The gateway, for `kind = "webhook"`.
+    #[serde(default)]
+    pub webhook: Option<WebhookConfig>,
+}
+
+/// An incoming webhook of Slack, which posts into one channel.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlackWebhookConfig {
+    /// Its address, which is the secret.
+    #[serde(deserialize_with = "needed_secret")]
+    pub url: SecretString,
+    /// The channel into which it posts. A message for anybody else is refused, or a whole channel would read it.
+    pub channel: String,
+}
+
+/// A gateway that takes Usher's own JSON.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookConfig {
+    /// Where it takes messages.
+    pub url: String,
+    /// What it carries.
+    pub channel: Channel,
+    /// The secret under which requests are signed.
+    #[serde(deserialize_with = "needed_secret")]
+    pub signing_secret: SecretString,
+    /// Hours for which it answers a repeated key with its first answer; 0 for a gateway that keeps no keys.
+    #[serde(default)]
+    pub keeps_keys_hours: u32,
 }
 
 /// How the connection to an SMTP server is protected.
@@ -128,6 +165,7 @@ impl ProviderConfig {
             sender: None,
             sender_name: None,
             status_callback: None,
+            api_version: None,
             ca_file: None,
             connect_timeout_ms: Self::default_connect_ms(),
             request_timeout_ms: Self::default_request_ms(),
@@ -138,14 +176,19 @@ impl ProviderConfig {
             unit_price: 0.0,
             currency: Self::default_currency(),
             smtp: None,
+            slack_webhook: None,
+            webhook: None,
         }
     }
 
-    /// The channel that its kind carries; `None` for an unknown kind.
+    /// The channel that it carries; `None` for an unknown kind, and for a webhook without one.
     pub fn channel(&self) -> Option<Channel> {
         match self.kind {
-            ProviderKind::Resend | ProviderKind::Smtp => Some(Channel::Email),
+            ProviderKind::Resend | ProviderKind::Smtp | ProviderKind::SendGrid => Some(Channel::Email),
             ProviderKind::Twilio => Some(Channel::Sms),
+            ProviderKind::Slack => Some(Channel::Slack),
+            ProviderKind::WhatsApp => Some(Channel::WhatsApp),
+            ProviderKind::Webhook => self.webhook.as_ref().map(|webhook| webhook.channel),
             ProviderKind::Unknown => None,
         }
     }
@@ -209,6 +252,13 @@ impl ProviderConfig {
     }
 }
 
+impl WebhookConfig {
+    /// A gateway with every default.
+    pub fn at(url: &str, channel: Channel, signing_secret: SecretString) -> Self {
+        Self { url: url.to_owned(), channel, signing_secret, keeps_keys_hours: 0 }
+    }
+}
+
 impl SmtpConfig {
     /// A server with every default.
     pub fn at(host: &str) -> Self {
@@ -245,7 +295,7 @@ impl SmtpConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The kind names no adapter.
-    #[error("provider `{provider}`: its `kind` is none of resend, twilio, smtp")]
+    #[error("provider `{provider}`: its `kind` is no kind that this build knows")]
     Kind {
         /// The provider.
         provider: String,
@@ -307,6 +357,10 @@ pub enum BuildError {
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::from))
+}
+
+fn needed_secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+    String::deserialize(deserializer).map(SecretString::from)
 }
 
 #[cfg(test)]

@@ -5,6 +5,17 @@ use usher_common::model::{AttemptNo, MessageId, Timestamp};
 
 use super::{Answer, Outgoing, Sender};
 
+/// One known report on a message that had been accepted.
+#[derive(Debug)]
+pub(super) struct Report {
+    /// Who reports.
+    pub(super) provider: String,
+    /// The event, status or code in the provider's words.
+    pub(super) code: String,
+    /// The state that the receipt moves to.
+    pub(super) receipt_state: String,
+}
+
 /// One known answer to a send.
 #[derive(Debug)]
 pub(super) struct Row {
@@ -29,15 +40,21 @@ impl Row {
     }
 }
 
+/// The whole table: 197 rows.
+fn table() -> Vec<Value> {
+    let table: Value = serde_json::from_str(include_str!("../../../tests/data/errors.json")).unwrap();
+    table["errors"].as_array().unwrap().clone()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
 /// The rows of `provider` that answer a send.
 pub(super) fn rows(provider: &str) -> Vec<Row> {
-    let table: Value = serde_json::from_str(include_str!("../../../tests/data/errors.json")).unwrap();
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let rows: Vec<Row> = table["errors"]
-        .as_array()
-        .unwrap()
+    let rows: Vec<Row> = table()
         .iter()
-        .filter(|row| row["provider"] == provider && row["where"] == "sync")
+        .filter(|row| row["provider"] == provider && matches!(row["where"].as_str(), Some("sync" | "both")))
         .map(|row| Row {
             http: text(&row["http"]),
             code: text(&row["code"]),
@@ -47,6 +64,26 @@ pub(super) fn rows(provider: &str) -> Vec<Row> {
         .collect();
     assert!(rows.len() > 15, "the table of {provider} was not found");
     rows
+}
+
+/// The rows of all providers that come by callback.
+pub(super) fn reports() -> Vec<Report> {
+    let rows = table();
+    let reports = rows.iter().filter(|row| matches!(row["where"].as_str(), Some("callback" | "both")));
+    let report = |row: &Value| Report {
+        provider: text(&row["provider"]),
+        code: text(&row["code"]),
+        receipt_state: text(&row["receipt_state"]),
+    };
+    reports.map(report).collect()
+}
+
+#[test]
+fn every_row_is_an_answer_or_a_report() {
+    let answers: usize =
+        ["twilio", "sendgrid", "resend", "slack", "whatsapp", "smtp"].map(|name| rows(name).len()).iter().sum();
+    let reports_alone = table().iter().filter(|row| row["where"] == "callback").count();
+    assert_eq!((answers + reports_alone, table().len()), (197, 197));
 }
 
 /// A message like any other.
@@ -65,6 +102,7 @@ pub(super) fn message(to: &str) -> Outgoing {
             ("List-Unsubscribe".to_owned(), format!("<https://u.example/o/{}>", "t".repeat(120))),
             ("List-Unsubscribe-Post".to_owned(), "List-Unsubscribe=One-Click".to_owned()),
         ],
+        template: None,
         rfc_message_id: "<m4711.k1@wedding.example>".to_owned(),
         date: Timestamp(1_795_341_600_000),
     }

@@ -14,7 +14,7 @@ use usher_common::model::{Channel, OutcomeClass, ProviderKind, Timestamp};
 
 use super::http::{Http, Reply, by_status};
 use super::settings::{BuildError, ProviderConfig};
-use super::{Answer, Found, Outgoing, PrepareError, Prepared, Probe, Provider, Scope, Traits, correlation};
+use super::{Answer, Found, Outgoing, PrepareError, Prepared, Probe, Provider, Scope, Traits, correlation, is_e164};
 
 const VENDOR: &str = "https://api.twilio.com";
 
@@ -277,12 +277,6 @@ fn judge_probe(reply: &Reply, restricted_key: bool) -> Probe {
 fn rfc2822(text: &str) -> Option<Timestamp> {
     let zoned = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
     Some(Timestamp(zoned.as_millisecond()))
-}
-
-/// `+` and 7 to 15 digits, the first not zero.
-fn is_e164(number: &str) -> bool {
-    let digits = number.strip_prefix('+').unwrap_or_default();
-    (7..=15).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0')
 }
 
 fn is_service(sender: &str) -> bool {

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::{ProviderAccess, ProviderSettings, SmtpSecurity};
 use crate::dispatch::breaker;
 use crate::dispatch::{Account, Setup};
-use crate::providers::settings::{Security, SmtpConfig};
+use crate::providers::settings::{Security, SlackWebhookConfig, SmtpConfig, WebhookConfig};
 use crate::providers::{BuildError, ProviderConfig, build};
 
 /// Sets up every provider of the configuration, in the order of its channel. Opens no connection.
@@ -62,6 +62,29 @@ fn adapter_config(settings: &ProviderSettings) -> ProviderConfig {
             if messaging_service_sid.is_some() {
                 config.sender.clone_from(messaging_service_sid);
             }
+        }
+        ProviderAccess::SendGrid { base_url, api_key } => {
+            config.base_url = Some(base_url.clone());
+            config.secret = Some(api_key.clone());
+        }
+        ProviderAccess::SlackBot { base_url, bot_token } => {
+            config.base_url = Some(base_url.clone());
+            config.secret = Some(bot_token.clone());
+        }
+        ProviderAccess::SlackWebhook { webhook_url, channel_id } => {
+            config.slack_webhook = Some(SlackWebhookConfig { url: webhook_url.clone(), channel: channel_id.clone() });
+        }
+        ProviderAccess::WhatsApp { base_url, api_version, phone_number_id, access_token } => {
+            config.base_url = Some(base_url.clone());
+            config.api_version = Some(api_version.clone());
+            config.account = Some(phone_number_id.clone());
+            config.secret = Some(access_token.clone());
+        }
+        ProviderAccess::Webhook { url, signing_secret, token, keeps_keys_hours } => {
+            let mut webhook = WebhookConfig::at(url, settings.channel, signing_secret.clone());
+            webhook.keeps_keys_hours = *keeps_keys_hours;
+            config.webhook = Some(webhook);
+            config.secret.clone_from(token);
         }
         ProviderAccess::Smtp { host, port, security, login, hello_name, pool } => {
             let mut smtp = SmtpConfig::at(host);

@@ -56,7 +56,7 @@ pub async fn run(loaded: Loaded, sources: Sources, logging: Logging) -> anyhow::
         None => vault.derive("unsubscribe").expose().to_vec(),
     };
     let book = GuestBook::new(store.clone(), vault);
-    let campaigns = Campaigns::new(book, Arc::new(config.organisations.clone()), &secret);
+    let campaigns = Campaigns::new(book, &config.organisations, &secret);
     let board = Board::new(clock.now().0.unsigned_abs());
     let metrics = Arc::new(Metrics::default());
     let shared = Arc::new(Shared::new(
@@ -248,7 +248,7 @@ async fn watch_over(
                     tracing::info!("asked to stop");
                     return Ok(());
                 }
-                Asked::Reload => reread(loaded, sources, logging),
+                Asked::Reload => reread(loaded, sources, logging, shared),
             },
             Ok(()) = panicked.changed() => {
                 let what = panicked.borrow().clone().unwrap_or_default();
@@ -274,7 +274,7 @@ async fn watch_over(
 }
 
 /// Reads the configuration again and does what can be done while running.
-fn reread(loaded: &Loaded, sources: &Sources, logging: &Logging) {
+fn reread(loaded: &Loaded, sources: &Sources, logging: &Logging, shared: &Shared) {
     let new = match Config::load(sources) {
         Ok(new) => new,
         Err(errors) => {
@@ -289,13 +289,10 @@ fn reread(loaded: &Loaded, sources: &Sources, logging: &Logging) {
     }
     let changes = reload(loaded, &new);
     let names = |keys: &[crate::config::Key]| keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    // Only the log level is taken over while running; everything else that changed waits for a restart.
-    let (applied, waits): (Vec<_>, Vec<_>) =
-        changes.applied.into_iter().partition(|key| key.to_string() == "log.level");
-    tracing::info!(applied = names(&applied), "the configuration was read again");
-    let waits: Vec<_> = waits.into_iter().chain(changes.needs_restart).collect();
-    if !waits.is_empty() {
-        tracing::warn!(keys = names(&waits), "these changes need a restart");
+    shared.set_organisations(&new.config.organisations);
+    tracing::info!(applied = names(&changes.applied), "the configuration was read again");
+    if !changes.needs_restart.is_empty() {
+        tracing::warn!(keys = names(&changes.needs_restart), "these changes need a restart");
     }
 }
 

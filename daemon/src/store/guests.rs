@@ -219,9 +219,9 @@ impl Store {
 
     /// Deletes a list with all its guests. Their keys are the vault's to destroy, before.
     ///
-    /// The rows go in several commits, the list's own row with the last one: a deletion that a crash cut short is done
+    /// `origin` is for the audit trail, sealed. The rows go in several commits, the list's own row with the last one: a deletion that a crash cut short is done
     /// by deleting the list again. A list that somebody writes to meanwhile stays, as [`Error::Changed`].
-    pub async fn list_delete(&self, by: &By, id: ListId) -> Result<u64, Error> {
+    pub async fn list_delete(&self, by: &By, id: ListId, origin: Vec<u8>) -> Result<u64, Error> {
         let (record, row) = self
             .read::<ListRecord>(space::LIST, &space::id(id.0), "a guest list")?
             .ok_or_else(|| Error::Missing { what: "guest list", name: id.to_string() })?;
@@ -255,13 +255,7 @@ impl Store {
             Change::Delete { space: space::LIST, key: space::id(id.0) },
             Change::Delete { space: space::LIST_NAME, key: record.name.as_bytes().to_vec() },
         ];
-        let audit = AuditEntry::Guests {
-            act: "list.delete".into(),
-            list: id.0,
-            source: String::new(),
-            vouched_by: String::new(),
-            counts: (0, 0, gone),
-        };
+        let audit = AuditEntry::Guests { act: "list.delete".into(), list: id.0, origin, counts: (0, 0, gone) };
         self.commit(by, vec![audit], expect.clone(), changes).await.map_err(refused)?;
         Ok(gone)
     }

@@ -206,10 +206,8 @@ pub enum AuditEntry {
         act: String,
         /// On which list.
         list: u64,
-        /// Where the data came from.
-        source: String,
-        /// Who vouches for it.
-        vouched_by: String,
+        /// Where the data came from and who vouches for it, sealed: both may name a person.
+        origin: Vec<u8>,
         /// How many were added, changed, removed.
         counts: (u64, u64, u64),
     },

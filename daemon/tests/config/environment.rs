@@ -155,12 +155,21 @@ fn well_known_names_alone_make_providers() {
         ("SMTP_PORT", "465"),
         ("SMTP_USER", "usher"),
         ("SMTP_PASSWORD", "password"),
+        ("SENDGRID_API_KEY", "SG.key"),
+        ("WHATSAPP_ACCESS_TOKEN", "EAAG"),
+        ("WHATSAPP_PHONE_NUMBER_ID", "106540352242922"),
+        ("SLACK_BOT_TOKEN", "xoxb-1"),
+        ("SLACK_WEBHOOK_URL", "https://hooks.slack.com/services/T/B/x"),
     ];
     let providers = load(&sources(None, &env)).config.providers;
     let order: Vec<(&str, u32)> = providers.iter().map(|one| (one.name.as_str(), one.rank)).collect();
-    assert_eq!(order, [("resend", 1), ("smtp", 2), ("twilio", 1)]);
-    assert_eq!(providers[2].from.as_deref(), Some("+441632960000"));
-    let ProviderAccess::Smtp { host, port, security, login, .. } = &providers[1].access else { panic!() };
+    let expected = [("resend", 1), ("sendgrid", 2), ("smtp", 3), ("twilio", 1), ("whatsapp", 1), ("slack", 1)];
+    assert_eq!(order, expected);
+    assert!(matches!(providers[5].access, ProviderAccess::SlackBot { .. }), "a bot goes before a webhook");
+    let ProviderAccess::WhatsApp { phone_number_id, api_version, .. } = &providers[4].access else { panic!() };
+    assert_eq!((phone_number_id.as_str(), api_version.as_str()), ("106540352242922", "v23.0"));
+    assert_eq!(providers[3].from.as_deref(), Some("+441632960000"));
+    let ProviderAccess::Smtp { host, port, security, login, .. } = &providers[2].access else { panic!() };
     assert_eq!((host.as_str(), *port, *security), ("mail.example.com", 465, SmtpSecurity::Tls));
     assert_eq!(login.as_ref().map(|(user, _)| user.as_str()), Some("usher"));
 
@@ -170,6 +179,23 @@ fn well_known_names_alone_make_providers() {
         "environment variable TWILIO_ACCOUNT_SID: provider.twilio.auth_token is not set; set auth_token_file, or \
          TWILIO_AUTH_TOKEN in the environment\n"
     );
+}
+
+#[test]
+fn the_address_of_a_slack_webhook_alone_means_the_webhook_and_needs_its_channel() {
+    let url = ("SLACK_WEBHOOK_URL", "https://hooks.slack.com/services/T/B/x");
+    let said = refuse(&sources(None, &[url]));
+    assert!(
+        said.starts_with("environment variable SLACK_WEBHOOK_URL: provider.slack.channel_id is not set;"),
+        "{said}"
+    );
+    let providers = load(&sources(None, &[url, ("SLACK_CHANNEL_ID", "C012AB3CD")])).config.providers;
+    let [slack] = providers.as_slice() else { panic!() };
+    let ProviderAccess::SlackWebhook { channel_id, .. } = &slack.access else { panic!() };
+    assert_eq!(channel_id, "C012AB3CD");
+    // Not even an address that cannot be used is shown: it is a secret.
+    let said = refuse(&sources(None, &[("SLACK_WEBHOOK_URL", "http://hooks.slack.com/services/hush")]));
+    assert!(said.contains("is not encrypted") && !said.contains("hush"), "{said}");
 }
 
 #[test]

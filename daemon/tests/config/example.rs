@@ -39,7 +39,13 @@ fn with_everything_set(room: &Path) -> String {
         let line = key.unwrap_or(line).replace("/etc/usher", etc.to_str().unwrap());
         if let Some((_, named)) = line.split_once("_file = ") {
             let path = PathBuf::from(named.trim_matches('"'));
-            fs::write(&path, "0123456789abcdef".repeat(4)).unwrap();
+            // Only a webhook's address has to look like what it is.
+            let content = if named.contains("webhook-url") {
+                "https://hooks.slack.com/services/T/B/x".to_owned()
+            } else {
+                "0123456789abcdef".repeat(4)
+            };
+            fs::write(&path, content).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         }
         whole.push_str(&line);
@@ -56,12 +62,12 @@ fn with_every_line_uncommented_it_names_every_key_and_still_means_the_defaults()
     let whole = load(&sources(Some(&path), &[]));
     assert_eq!(whole.warnings, []);
 
-    // Every key that the daemon asks for occurs: for three kinds of provider and an organisation too.
+    // Every key that the daemon asks for occurs: for every kind of provider and an organisation too.
     for entry in &whole.entries {
         assert_ne!(entry.origin, Source::Default, "{} is missing from packaging/config/usherd.toml", entry.key);
     }
     let kinds: Vec<&str> = whole.config.providers.iter().map(|provider| provider.kind.as_str()).collect();
-    assert_eq!(kinds, ["resend", "twilio", "smtp"]);
+    assert_eq!(kinds, ["resend", "twilio", "smtp", "sendgrid", "whatsapp", "slack", "slack", "webhook"]);
 
     // What has a default is set to it.
     let named = values(&whole);
@@ -78,7 +84,14 @@ fn with_every_line_uncommented_it_names_every_key_and_still_means_the_defaults()
          [[provider]]\nname = \"resend-eu\"\nkind = \"resend\"\napi_key = \"k\"\n\
          [[provider]]\nname = \"twilio\"\nkind = \"twilio\"\nauth_token = \"t\"\n\
          account_sid = \"AC0123456789abcdef0123456789abcdef\"\n\
-         [[provider]]\nname = \"smtp\"\nkind = \"smtp\"\nhost = \"mail.example.com\"\n",
+         [[provider]]\nname = \"smtp\"\nkind = \"smtp\"\nhost = \"mail.example.com\"\n\
+         [[provider]]\nname = \"sendgrid\"\nkind = \"sendgrid\"\napi_key = \"k\"\n\
+         [[provider]]\nname = \"whatsapp\"\nkind = \"whatsapp\"\nphone_number_id = \"1\"\naccess_token = \"t\"\n\
+         [[provider]]\nname = \"slack\"\nkind = \"slack\"\nbot_token = \"t\"\n\
+         [[provider]]\nname = \"slack-hook\"\nkind = \"slack\"\nwebhook_url = \"https://a.example/x\"\n\
+         channel_id = \"C012AB3CD\"\n\
+         [[provider]]\nname = \"sms-gateway\"\nkind = \"webhook\"\nchannel = \"sms\"\nurl = \"https://a.example\"\n\
+         signing_secret = \"0123456789abcdef0123456789abcdef\"\n",
     )
     .unwrap();
     fs::set_permissions(&bare, fs::Permissions::from_mode(0o600)).unwrap();
@@ -89,5 +102,5 @@ fn with_every_line_uncommented_it_names_every_key_and_still_means_the_defaults()
             compared += 1;
         }
     }
-    assert!(compared > 40, "only {compared} defaults were compared");
+    assert!(compared > 80, "only {compared} defaults were compared");
 }

@@ -9,12 +9,15 @@ use usher_common::model::{
     Audience, CampaignClass, CampaignDetail, CampaignId, CampaignSpec, Channel, ImportProgress, ListId, MessageRow,
     Reach, Schedule,
 };
-use usher_common::protocol::{Act, IMPORT_CHUNK, MessagePage, Reply, Request, Row, Topic};
+use usher_common::protocol::{Act, EffectLine, IMPORT_CHUNK, MessagePage, Reply, Request, Row, Topic};
 
 use crate::ORGANISATION;
 
 /// Whatever a test waits for is there within this, on a slow machine too.
 pub const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Who vouches for the guests that are imported.
+pub const VOUCHER: &str = "Wilhelmina Vouchsafe";
 
 /// A session with the daemon, and what one does in it.
 #[derive(Debug, Clone)]
@@ -44,12 +47,21 @@ impl Desk {
         Ok(self.client.call(request, Some(act)).await?)
     }
 
+    /// What an act would do; nothing is done.
+    pub async fn rehearse(&self, request: Request) -> anyhow::Result<Vec<EffectLine>> {
+        let act = Act { key: act_key(), reason: "rehearsal".to_owned(), seen: None, preview: true };
+        match self.client.call(request, Some(act)).await? {
+            Reply::Preview(lines) => Ok(lines),
+            other => bail!("a rehearsal was answered with {other:?}"),
+        }
+    }
+
     /// Imports a file into a list, piece by piece; returns the import's last word.
     pub async fn import(&self, list: &str, csv: &[u8]) -> anyhow::Result<ImportProgress> {
         let open = Request::ImportOpen {
             list: list.to_owned(),
             file: "guests.csv".to_owned(),
-            vouched_by: "Ada".to_owned(),
+            vouched_by: VOUCHER.to_owned(),
             country: String::new(),
         };
         let Reply::ImportOpened { upload } = self.act(open).await? else { bail!("the import was not opened") };
@@ -95,6 +107,7 @@ impl Desk {
             values: std::collections::BTreeMap::new(),
             schedule: Schedule::Now,
             expires_after_hours: 0,
+            whatsapp: None,
         };
         Ok(self.on_campaign(Request::CampaignCreate { spec }).await?.row.id)
     }

@@ -216,22 +216,22 @@ impl Stage {
         Ok(())
     }
 
+    /// A provider as somebody would set it up who leaves everything at its default.
     fn provider(&self, name: &str) -> anyhow::Result<String> {
         let own = match name {
             "resend" => format!(
-                "kind = \"resend\"\nbase_url = \"{}\"\napi_key = \"re_simulator\"\nrate_per_second = 100000\n\
-                 burst = 10000\nmax_in_flight = 16\n",
+                "kind = \"resend\"\nbase_url = \"{}\"\napi_key = \"re_simulator\"\n",
                 self.simulator.resend_url()
             ),
             "twilio" => format!(
                 "kind = \"twilio\"\nbase_url = \"{}\"\naccount_sid = \"AC00000000000000000000000000000001\"\n\
-                 auth_token = \"simulator\"\nfrom = \"+14155550100\"\nburst = 10000\nunit_price = 0.0083\n\
+                 auth_token = \"simulator\"\nfrom = \"+14155550100\"\nunit_price = 0.0083\n\
                  status_callback = \"https://hooks.ada-and-ben.example/twilio\"\n",
                 self.simulator.twilio_url()
             ),
             "smtp" => format!(
                 "kind = \"smtp\"\nhost = \"localhost\"\nport = {}\nsecurity = \"starttls\"\nuser = \"usher\"\n\
-                 password = \"simulator\"\nca_file = \"{}\"\nburst = 10000\n",
+                 password = \"simulator\"\nca_file = \"{}\"\n",
                 self.simulator.smtp_addr().port(),
                 self.folder().join("ca.pem").display()
             ),
@@ -241,8 +241,16 @@ impl Stage {
     }
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> anyhow::Result<u16> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
-    Ok(listener.local_addr()?.port())
+/// A port that was free a moment ago, below those that the kernel gives to connections: nobody gets it by chance before
+/// it is listened at.
+pub fn free_port() -> anyhow::Result<u16> {
+    for _ in 0..100 {
+        let mut seed = [0; 2];
+        getrandom::fill(&mut seed).map_err(|error| anyhow!("no randomness for a port: {error}"))?;
+        let port = 10_000 + u16::from_le_bytes(seed) % 22_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("none of a hundred ports between 10000 and 32000 is free")
 }

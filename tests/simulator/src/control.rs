@@ -113,12 +113,13 @@ async fn set_fault(stage: &Arc<Stage>, body: &[u8]) -> Written {
 }
 
 async fn clear(stage: &Stage, query: &str) -> Written {
-    let providers = match form::first(query, "provider") {
+    let providers = match form::first(query, "provider").map(|name| Provider::from_name(&name)) {
         None => Provider::ALL.to_vec(),
-        Some(name) => match Provider::from_name(&name) {
-            Some(provider) => vec![provider],
-            None => return wrong(StatusCode::BAD_REQUEST, "`provider` must be resend, twilio or smtp"),
-        },
+        Some(Some(provider)) => vec![provider],
+        Some(None) => {
+            let names = Provider::ALL.map(Provider::name).join(", ");
+            return wrong(StatusCode::BAD_REQUEST, &format!("`provider` must be one of {names}"));
+        }
     };
     for provider in &providers {
         if let Err(error) = stage.clear(*provider).await {

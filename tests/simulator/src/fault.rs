@@ -31,18 +31,20 @@ pub enum FaultKind {
     },
     /// An HTTP error instead of the answer, in the provider's own shape.
     Status {
-        /// 400 to 599.
+        /// 400 to 599; at Slack also 200, with a `code`: its errors come as a word in a success.
         status: u16,
         /// Whether the message was accepted all the same.
         #[serde(default)]
         accepted: bool,
-        /// The provider's error code, for example `daily_quota_exceeded` or `20005`; by default the usual one.
+        /// The provider's error code, for example `daily_quota_exceeded`, `20005`, `131056` or `fatal_error`, and the message
+        /// at SendGrid, which has no codes; by default the usual one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<String>,
     },
-    /// "Too many requests", in the provider's own shape; nothing is accepted.
+    /// "Too many requests", in the provider's own shape (WhatsApp's is a 400 with the code 130429); nothing is accepted.
     Throttle {
-        /// Seconds in the `retry-after` header, where the provider sends one (Resend; 1 by default).
+        /// Seconds to wait, where the provider tells (Resend and Slack in `retry-after`, SendGrid in `X-RateLimit-Reset`; 1 by
+        /// default).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after: Option<u32>,
     },
@@ -196,7 +198,10 @@ impl Fault {
                 refused("SMTP has no such answer: use `reply` with a stage")
             }
             _ if provider != Provider::Smtp && smtp_only => refused("only SMTP can fail like this"),
-            FaultKind::Status { status, .. } if !(400..=599).contains(status) => refused("`status` must be 400 to 599"),
+            FaultKind::Status { status: 200, code: Some(_), .. } if provider == Provider::Slack => Ok(()),
+            FaultKind::Status { status, .. } if !(400..=599).contains(status) => {
+                refused("`status` must be 400 to 599, or 200 with a `code` at Slack")
+            }
             FaultKind::Reply { text, .. } if !is_reply(text) => {
                 refused("`text` must be one line: a code from 200 to 599, a space, and words")
             }

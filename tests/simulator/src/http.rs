@@ -42,14 +42,24 @@ pub(crate) struct Answer {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) content_type: &'static str,
     pub(crate) body: Bytes,
+    /// The status that it is counted under, where HTTP's does not tell how the request fared.
+    pub(crate) counted: StatusCode,
     /// Keeps an idempotency key "in flight" until the answer leaves.
     pub(crate) in_flight: Option<InFlight>,
 }
 
 impl Answer {
+    pub(crate) fn new(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let (headers, body) = (Vec::new(), body.into());
+        Self { status, headers, content_type, body, counted: status, in_flight: None }
+    }
+
     pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Self {
-        let body = Bytes::from(body);
-        Self { status, headers: Vec::new(), content_type: "application/json", body, in_flight: None }
+        Self::new(status, "application/json", body)
+    }
+
+    pub(crate) fn counted_as(self, counted: StatusCode) -> Self {
+        Self { counted, ..self }
     }
 
     pub(crate) fn header(mut self, name: &'static str, value: impl Into<HeaderValue>) -> Self {
@@ -70,14 +80,14 @@ pub(crate) trait HttpProvider: Send + Sync + 'static {
     /// Judges the request, records what is accepted, answers.
     fn process(&self, head: &Parts, body: &Bytes, now: Instant) -> Answer;
 
-    /// An error in the provider's shape; `code` overrides the usual one of that status.
-    fn failure(&self, status: StatusCode, code: Option<&str>) -> Answer;
+    /// An error in the provider's shape at that path; `code` overrides the usual one of that status.
+    fn failure(&self, path: &str, status: StatusCode, code: Option<&str>) -> Answer;
 
-    /// "Too many requests".
-    fn throttled(&self, retry_after: Option<u32>) -> Answer;
+    /// "Too many requests", as that path says it.
+    fn throttled(&self, path: &str, retry_after: Option<u32>) -> Answer;
 
-    /// "Wrong credentials".
-    fn unauthorised(&self) -> Answer;
+    /// "Wrong credentials", as that path says it.
+    fn unauthorised(&self, path: &str) -> Answer;
 }
 
 /// Serves one connection until it ends.
@@ -122,7 +132,9 @@ async fn respond<P: HttpProvider>(
     }
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, P::MAX_BODY).collect().await else {
-        return written(provider.failure(StatusCode::PAYLOAD_TOO_LARGE, None));
+        let too_large = provider.failure(head.uri.path(), StatusCode::PAYLOAD_TOO_LARGE, None);
+        tally.answer(too_large.counted.as_u16());
+        return written(too_large);
     };
     let prevented = strike.kind.as_ref().is_some_and(FaultKind::prevents_acceptance);
     let own = (!prevented).then(|| provider.process(&head, &body.to_bytes(), Instant::now()));
@@ -131,30 +143,32 @@ async fn respond<P: HttpProvider>(
         tokio::time::sleep(delay).await;
     }
     let answer = match (strike.kind, own) {
-        (Some(kind), own) => struck(provider, fate, &kind, own).await,
+        (Some(kind), own) => struck(provider, head.uri.path(), fate, &kind, own).await,
         (None, Some(own)) => own,
         (None, None) => unreachable!("only a fault prevents an answer of the provider's own"),
     };
-    tally.answer(answer.status.as_u16());
+    tally.answer(answer.counted.as_u16());
     written(answer)
 }
 
 /// What the client sees when a fault struck. `own` lives until then: it may hold an idempotency key in flight.
-async fn struck<P: HttpProvider>(provider: &P, fate: &Fate, kind: &FaultKind, own: Option<Answer>) -> Answer {
+async fn struck<P: HttpProvider>(
+    provider: &P,
+    path: &str,
+    fate: &Fate,
+    kind: &FaultKind,
+    own: Option<Answer>,
+) -> Answer {
     match kind {
         FaultKind::Status { status, code, .. } => {
             let status = StatusCode::from_u16(*status).expect("checked when the fault was set");
-            provider.failure(status, code.as_deref())
+            provider.failure(path, status, code.as_deref())
         }
-        FaultKind::Throttle { retry_after } => provider.throttled(*retry_after),
-        FaultKind::AuthFailure => provider.unauthorised(),
-        FaultKind::WrongBody { .. } => Answer {
-            status: StatusCode::OK,
-            headers: Vec::new(),
-            content_type: "text/html; charset=utf-8",
-            body: Bytes::from_static(b"<html><body>It works!</body></html>"),
-            in_flight: None,
-        },
+        FaultKind::Throttle { retry_after } => provider.throttled(path, *retry_after),
+        FaultKind::AuthFailure => provider.unauthorised(path),
+        FaultKind::WrongBody { .. } => {
+            Answer::new(StatusCode::OK, "text/html; charset=utf-8", "<html><body>It works!</body></html>")
+        }
         FaultKind::Reset { .. } => {
             fate.reset();
             pending().await
@@ -169,7 +183,9 @@ async fn struck<P: HttpProvider>(provider: &P, fate: &Fate, kind: &FaultKind, ow
         | FaultKind::Slow { .. }
         | FaultKind::ExpiredCertificate
         | FaultKind::Reply { .. }
-        | FaultKind::Drop { .. } => own.unwrap_or_else(|| provider.failure(StatusCode::INTERNAL_SERVER_ERROR, None)),
+        | FaultKind::Drop { .. } => {
+            own.unwrap_or_else(|| provider.failure(path, StatusCode::INTERNAL_SERVER_ERROR, None))
+        }
     }
 }
 
@@ -187,4 +203,9 @@ fn written(answer: Answer) -> Response<Full<Bytes>> {
 /// A header as text; what is not text counts as absent.
 pub(crate) fn header<'a>(head: &'a Parts, name: &str) -> Option<&'a str> {
     head.headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// The key in `Authorization: Bearer …`.
+pub(crate) fn bearer(head: &Parts) -> Option<&str> {
+    header(head, "authorization")?.strip_prefix("Bearer ").map(str::trim)
 }

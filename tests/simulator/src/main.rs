@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use usher_sim::{Config, Simulator, StartError};
 
-/// Play the message providers (Resend, Twilio, SMTP submission) on this machine, with faults on demand.
+/// Play the message providers (Resend, Twilio, SMTP submission, SendGrid, Slack, WhatsApp) on this machine, with faults on
+/// demand.
 ///
 /// When every port is open, one line of JSON with the addresses is printed. Flags win over the configuration file.
 /// Everything listens on 127.0.0.1.
@@ -42,6 +43,15 @@ struct Flags {
     /// Port of SMTP with implicit TLS [default: 0]
     #[arg(long, value_name = "PORT")]
     smtps_port: Option<u16>,
+    /// Port of SendGrid [default: 0]
+    #[arg(long, value_name = "PORT")]
+    sendgrid_port: Option<u16>,
+    /// Port of Slack: Web API and incoming webhooks [default: 0]
+    #[arg(long, value_name = "PORT")]
+    slack_port: Option<u16>,
+    /// Port of WhatsApp [default: 0]
+    #[arg(long, value_name = "PORT")]
+    whatsapp_port: Option<u16>,
     /// Write the certificate to trust for SMTP into this file, as PEM
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -59,7 +69,7 @@ const AFTER: &str = r#"Control endpoint:
 
 Faults: refuse, hang, hang_after_accept (accepted), reset (when), status (status, accepted, code), throttle (retry_after),
   slow (latency), wrong_body (accepted), auth_failure; SMTP also: expired_certificate, reply (stage, text), drop (when).
-  Each takes percent, seed, times and scope (all, sends, probes). A fault without settings may be written as its name.
+  A status of 200 with a code is one of Slack's words. Each takes percent, seed, times and scope (all, sends, probes). A fault without settings may be written as its name.
 
 Script:
   [[step]]
@@ -68,8 +78,13 @@ Script:
   fault = "refuse"
   for = "10s"
 
-Credentials unless configured: Resend key re_simulator; Twilio AC00000000000000000000000000000001 / simulator;
-SMTP usher / simulator."#;
+Credentials unless configured:
+  Resend    key re_simulator
+  Twilio    AC00000000000000000000000000000001 / simulator
+  SMTP      usher / simulator
+  SendGrid  key SG.simulator
+  Slack     token xoxb-simulator; webhook /services/T00000001/B00000001/simulator
+  WhatsApp  token EAAsimulator; phone number id 100000000000001"#;
 
 /// The program could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -134,5 +149,8 @@ fn configuration(flags: &Flags) -> Result<Config, Failure> {
     config.twilio.port = flags.twilio_port.unwrap_or(config.twilio.port);
     config.smtp.port = flags.smtp_port.unwrap_or(config.smtp.port);
     config.smtp.tls_port = flags.smtps_port.unwrap_or(config.smtp.tls_port);
+    config.sendgrid.port = flags.sendgrid_port.unwrap_or(config.sendgrid.port);
+    config.slack.port = flags.slack_port.unwrap_or(config.slack.port);
+    config.whatsapp.port = flags.whatsapp_port.unwrap_or(config.whatsapp.port);
     Ok(config)
 }

@@ -1,6 +1,7 @@
 //! A provider's own request limit: so many in each second, then "too many".
 //! Promises: pure, the time is handed in; a second's allowance is never exceeded.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// Counts requests in windows of one second.
@@ -39,6 +40,32 @@ impl Pace {
     }
 }
 
+/// The same limit for each of many: channels, numbers. Remembers only whom it met in this second.
+#[derive(Debug)]
+pub(crate) struct PaceEach {
+    limit: u32,
+    window: u64,
+    used: HashMap<String, u32>,
+}
+
+impl PaceEach {
+    pub(crate) fn new(limit: u32) -> Self {
+        Self { limit, window: 0, used: HashMap::new() }
+    }
+
+    /// Counts one request of `whom` at `now`, measured since any fixed moment, and says whether it was within the limit.
+    pub(crate) fn take(&mut self, whom: &str, now: Duration) -> bool {
+        if now.as_secs() != self.window {
+            self.window = now.as_secs();
+            self.used.clear();
+        }
+        let used = self.used.entry(whom.to_owned()).or_default();
+        let granted = *used < self.limit;
+        *used += u32::from(granted);
+        granted
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,5 +78,15 @@ mod tests {
         assert_eq!(pace.take(at(200)), Allowance { limit: 2, remaining: 0, granted: true });
         assert!(!pace.take(at(999)).granted);
         assert!(pace.take(at(1_000)).granted);
+    }
+
+    #[test]
+    fn each_has_an_allowance_of_its_own() {
+        let mut pace = PaceEach::new(1);
+        let at = |ms| Duration::from_millis(ms);
+        assert!(pace.take("a", at(100)) && pace.take("b", at(100)));
+        assert!(!pace.take("a", at(900)) && !pace.take("b", at(999)));
+        assert!(pace.take("a", at(1_000)));
+        assert_eq!(pace.used.len(), 1, "whoever was quiet is forgotten");
     }
 }

@@ -14,11 +14,19 @@ pub enum Provider {
     Twilio,
     /// A submission server (RFC 6409), on a STARTTLS and on an implicit TLS port.
     Smtp,
+    /// SendGrid, e-mail over JSON.
+    #[serde(rename = "sendgrid")]
+    SendGrid,
+    /// Slack, its Web API and its incoming webhooks.
+    Slack,
+    /// WhatsApp Business Cloud API, over JSON.
+    #[serde(rename = "whatsapp")]
+    WhatsApp,
 }
 
 impl Provider {
     /// Every provider, in the order of [`Provider::index`].
-    pub const ALL: [Self; 3] = [Self::Resend, Self::Twilio, Self::Smtp];
+    pub const ALL: [Self; 6] = [Self::Resend, Self::Twilio, Self::Smtp, Self::SendGrid, Self::Slack, Self::WhatsApp];
 
     /// Position in [`Provider::ALL`], for tables with one slot per provider.
     pub const fn index(self) -> usize {
@@ -31,6 +39,9 @@ impl Provider {
             Self::Resend => "resend",
             Self::Twilio => "twilio",
             Self::Smtp => "smtp",
+            Self::SendGrid => "sendgrid",
+            Self::Slack => "slack",
+            Self::WhatsApp => "whatsapp",
         }
     }
 
@@ -43,5 +54,19 @@ impl Provider {
 impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_one_name_everywhere_and_its_place() {
+        for (index, provider) in Provider::ALL.into_iter().enumerate() {
+            assert_eq!(provider.index(), index);
+            assert_eq!(Provider::from_name(provider.name()), Some(provider));
+            assert_eq!(serde_json::to_value(provider).unwrap(), provider.name());
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! client ever saw the answer; a million entries fit in 150 MB; waiting for a count never polls.
 
 mod compact;
+mod ids;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,8 @@ use crate::dice::Identity;
 use crate::provider::Provider;
 use bytes::Bytes;
 use compact::Compact;
+pub(crate) use ids::written_id;
+use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,10 +29,12 @@ pub struct Accepted {
     pub sequence: u64,
     /// Who accepted it.
     pub provider: Provider,
-    /// The sender's own id for the message: Resend tag `usher_message`, query parameter `usher_message` of Twilio's
-    /// `StatusCallback`, header `X-Usher-Message` over SMTP. `None` when the request carried none.
+    /// The sender's own id for the message, called `usher_message` where a name is needed: a tag of Resend's, a query
+    /// parameter of Twilio's `StatusCallback`, one of SendGrid's `custom_args`, an entry of `metadata.event_payload` at Slack,
+    /// the whole `biz_opaque_callback_data` of WhatsApp's, and the header `X-Usher-Message` over SMTP. `None` when the request
+    /// carried none.
     pub message: Option<String>,
-    /// Address or number; a message to several recipients makes one entry for each.
+    /// Address, number (at WhatsApp with a `+`) or channel; a message to several recipients makes one entry for each.
     pub recipient: String,
     /// The `Idempotency-Key` of the request, where the provider knows such keys.
     pub idempotency_key: Option<String>,
@@ -37,7 +42,8 @@ pub struct Accepted {
     pub message_id: Option<String>,
     /// First 64 bits of the SHA-256 of the request body, or of the message text (SMTP), in hexadecimal.
     pub body_hash: String,
-    /// The id that the provider answered with, or would have. Recipients of one message share it.
+    /// The id that the provider answered with, or would have; Slack's is the `ts`, unique together with its channel.
+    /// Recipients of one message share it.
     pub provider_id: String,
     /// Microseconds since the simulator started, on the monotonic clock.
     pub at_us: u64,
@@ -74,6 +80,8 @@ pub struct Record {
     arrived: Notify,
     events: broadcast::Sender<Accepted>,
     started: Instant,
+    /// The wall clock at the start.
+    wall: Timestamp,
     identity: Identity,
     keep_bodies: usize,
 }
@@ -94,6 +102,7 @@ impl Record {
             arrived: Notify::new(),
             events: broadcast::Sender::new(EVENTS),
             started,
+            wall: Timestamp::now(),
             identity: Identity::new(seed),
             keep_bodies,
         }
@@ -199,7 +208,7 @@ impl Record {
 
     /// Appends what was accepted together, whole or not at all, and returns the sequence of the first.
     pub(crate) fn append(&self, arrivals: &[Arrival<'_>], body: &Bytes, now: Instant) -> u64 {
-        let at_us = now.saturating_duration_since(self.started).as_micros() as u64;
+        let at_us = self.micros(now);
         let mut inner = self.lock();
         let first = inner.base + inner.entries.len() as u64;
         for arrival in arrivals {
@@ -226,6 +235,20 @@ impl Record {
     /// The raw id that belongs to a sequence.
     pub(crate) fn raw_id(&self, sequence: u64) -> [u8; 16] {
         self.identity.of(sequence)
+    }
+
+    /// The `ts` of the Slack message `sequence` that arrived at `now`.
+    pub(crate) fn slack_ts(&self, sequence: u64, now: Instant) -> String {
+        ids::slack_ts(self.wall, self.micros(now), sequence)
+    }
+
+    /// The wall clock at `now`.
+    pub(crate) fn wall_at(&self, now: Instant) -> Timestamp {
+        self.wall + now.saturating_duration_since(self.started)
+    }
+
+    fn micros(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.started).as_micros() as u64
     }
 
     /// The entry with that id as its provider writes it.
@@ -275,7 +298,10 @@ impl Record {
             idempotency_key: some(entries.idempotency_key(index)),
             message_id: some(entries.message_id(index)),
             body_hash: format!("{:016x}", entries.body_hash(index)),
-            provider_id: written_id(provider, self.identity.of(origin)),
+            provider_id: match provider {
+                Provider::Slack => ids::slack_ts(self.wall, entries.at_us(index), origin),
+                _ => written_id(provider, self.identity.of(origin)),
+            },
             at_us: entries.at_us(index),
         }
     }
@@ -302,20 +328,5 @@ impl Inner {
             index -= 1;
         }
         Some(self.base + index as u64)
-    }
-}
-
-/// An id as its provider writes it: a version 4 UUID, `SM` and 32 digits, a queue id.
-pub(crate) fn written_id(provider: Provider, mut raw: [u8; 16]) -> String {
-    match provider {
-        Provider::Resend => {
-            raw[6] = raw[6] & 0x0f | 0x40;
-            raw[8] = raw[8] & 0x3f | 0x80;
-            let digits = hex::encode(raw);
-            let parts = [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]];
-            parts.join("-")
-        }
-        Provider::Twilio => format!("SM{}", hex::encode(raw)),
-        Provider::Smtp => hex::encode_upper(raw),
     }
 }

@@ -6,7 +6,7 @@ mod keys;
 mod refusal;
 
 use crate::config::{ResendConfig, marked};
-use crate::http::{Answer, Hall, HttpProvider, header};
+use crate::http::{Answer, Hall, HttpProvider, bearer, header};
 use crate::pace::{Allowance, Pace};
 use crate::provider::Provider;
 use crate::record::{Accepted, Arrival, Record, written_id};
@@ -87,8 +87,7 @@ impl Resend {
     }
 
     fn access(&self, head: &Parts) -> Result<Access, Refusal> {
-        let given = header(head, "authorization").ok_or_else(|| Refusal::usual("missing_api_key"))?;
-        let key = given.strip_prefix("Bearer ").ok_or_else(|| Refusal::usual("missing_api_key"))?.trim();
+        let key = bearer(head).ok_or_else(|| Refusal::usual("missing_api_key"))?;
         let among = |keys: &[String]| keys.iter().any(|known| known == key);
         match () {
             () if among(&self.config.api_keys) => Ok(Access::Full),
@@ -273,9 +272,7 @@ impl HttpProvider for Resend {
     fn process(&self, head: &Parts, body: &Bytes, now: Instant) -> Answer {
         // The edge answers this one, before the API and not in JSON.
         if header(head, "user-agent").is_none_or(|agent| agent.trim().is_empty()) {
-            let body = Bytes::from_static(b"error code: 1010");
-            let (status, content_type) = (StatusCode::FORBIDDEN, "text/plain; charset=UTF-8");
-            return Answer { status, headers: Vec::new(), content_type, body, in_flight: None };
+            return Answer::new(StatusCode::FORBIDDEN, "text/plain; charset=UTF-8", "error code: 1010");
         }
         let allowance = self.pace.as_ref().map(|pace| {
             let since = now.saturating_duration_since(self.hall.started);
@@ -291,16 +288,16 @@ impl HttpProvider for Resend {
         }
     }
 
-    fn failure(&self, status: StatusCode, code: Option<&str>) -> Answer {
+    fn failure(&self, _path: &str, status: StatusCode, code: Option<&str>) -> Answer {
         Refusal::for_status(status.as_u16(), code).answer()
     }
 
-    fn throttled(&self, retry_after: Option<u32>) -> Answer {
+    fn throttled(&self, _path: &str, retry_after: Option<u32>) -> Answer {
         let limit = self.config.requests_per_second.unwrap_or(5);
         limited(Allowance { limit, remaining: 0, granted: false }, retry_after.unwrap_or(1))
     }
 
-    fn unauthorised(&self) -> Answer {
+    fn unauthorised(&self, _path: &str) -> Answer {
         Refusal::usual("invalid_api_key").answer()
     }
 }

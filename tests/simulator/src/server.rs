@@ -74,8 +74,11 @@ impl Door {
 /// Bound, not listening: the port is ours, and connecting to it is refused.
 fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
-    socket.set_reuseaddr(true)?;
+    // A port that the kernel chooses must be nobody else's before it listens: with the address reusable, two programs
+    // can be given the same one. Afterwards it has to be, or connections that just ended would keep us off our port.
+    socket.set_reuseaddr(address.port() != 0)?;
     socket.bind(address)?;
+    socket.set_reuseaddr(true)?;
     Ok(socket)
 }
 

@@ -5,16 +5,19 @@
 use crate::config::{Config, Latencies};
 use crate::control;
 use crate::fault::{Fault, FaultBoard, FaultError, FaultId};
-use crate::http::{self, Hall};
+use crate::http::{self, Hall, HttpProvider};
 use crate::provider::Provider;
 use crate::record::Record;
 use crate::resend::Resend;
 use crate::script::{Change, ScriptError, timeline};
+use crate::sendgrid::SendGrid;
 use crate::server::{Door, Lifetime};
+use crate::slack::Slack;
 use crate::smtp::Smtp;
 use crate::tally::{Counts, Tally};
 use crate::tls::{Certificates, TlsError};
 use crate::twilio::Twilio;
+use crate::whatsapp::WhatsApp;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io;
@@ -55,6 +58,12 @@ pub struct Addresses {
     pub smtp: SocketAddr,
     /// Submission with implicit TLS.
     pub smtps: SocketAddr,
+    /// Base URL of SendGrid.
+    pub sendgrid_url: String,
+    /// Base URL of Slack: the Web API is below `/api`, webhooks are below `/services`.
+    pub slack_url: String,
+    /// Base URL of the Graph API, on which WhatsApp is spoken.
+    pub whatsapp_url: String,
     /// Base URL of the control endpoint.
     pub control_url: String,
 }
@@ -74,7 +83,7 @@ pub struct Simulator {
 pub(crate) struct Stage {
     pub(crate) hall: Arc<Hall>,
     resend: Arc<Resend>,
-    /// A provider's listeners; the submission server has two.
+    /// The listeners of each provider, in the order of [`Provider::ALL`]; the submission server has two.
     doors: [Vec<Door>; Provider::ALL.len()],
     control: std::sync::OnceLock<SocketAddr>,
     lifetime: Lifetime,
@@ -103,34 +112,39 @@ impl Simulator {
         });
         let lifetime = Lifetime::default();
         let guard = lifetime.stop.clone().drop_guard();
-        let (resend_port, twilio_port) = (config.resend.port, config.twilio.port);
         let (plain_port, tls_port) = (config.smtp.port, config.smtp.tls_port);
+        let ports = Provider::ALL.map(|provider| match provider {
+            Provider::Resend => config.resend.port,
+            Provider::Twilio => config.twilio.port,
+            Provider::Smtp => plain_port,
+            Provider::SendGrid => config.sendgrid.port,
+            Provider::Slack => config.slack.port,
+            Provider::WhatsApp => config.whatsapp.port,
+        });
         let resend = Arc::new(Resend::new(config.resend, Arc::clone(&hall)));
         let twilio = Arc::new(Twilio::new(config.twilio, Arc::clone(&hall)));
         let smtp = Arc::new(Smtp::new(config.smtp, Arc::clone(&hall), certificates));
-
-        let listen = |whom, port| move |source| StartError::Listen { whom, port, source };
-        let resend_door = Door::open(resend_port, &lifetime, {
-            let (resend, hall) = (Arc::clone(&resend), Arc::clone(&hall));
-            move |wire, ending| http::serve(wire, ending, Arc::clone(&resend), Arc::clone(&hall))
-        });
-        let twilio_door = Door::open(twilio_port, &lifetime, {
-            let hall = Arc::clone(&hall);
-            move |wire, ending| http::serve(wire, ending, Arc::clone(&twilio), Arc::clone(&hall))
-        });
-        let plain_door = Door::open(plain_port, &lifetime, {
+        let sendgrid = Arc::new(SendGrid::new(config.sendgrid, Arc::clone(&hall)));
+        let slack = Arc::new(Slack::new(config.slack, Arc::clone(&hall)));
+        let whatsapp = Arc::new(WhatsApp::new(config.whatsapp, Arc::clone(&hall)));
+        let http = HttpDoors { ports, lifetime: &lifetime, hall: &hall };
+        let submission = |whom, port, tls| {
             let smtp = Arc::clone(&smtp);
-            move |wire, ending| Arc::clone(&smtp).serve(wire, ending, false)
-        });
-        let tls_door = Door::open(tls_port, &lifetime, move |wire, ending| Arc::clone(&smtp).serve(wire, ending, true));
+            Door::open(port, &lifetime, move |wire, ending| Arc::clone(&smtp).serve(wire, ending, tls))
+                .map_err(|source| StartError::Listen { whom, port, source })
+        };
+        let doors = [
+            vec![http.open(&resend)?],
+            vec![http.open(&twilio)?],
+            vec![submission("smtp", plain_port, false)?, submission("smtps", tls_port, true)?],
+            vec![http.open(&sendgrid)?],
+            vec![http.open(&slack)?],
+            vec![http.open(&whatsapp)?],
+        ];
         let stage = Arc::new(Stage {
             hall,
             resend,
-            doors: [
-                vec![resend_door.map_err(listen("resend", resend_port))?],
-                vec![twilio_door.map_err(listen("twilio", twilio_port))?],
-                vec![plain_door.map_err(listen("smtp", plain_port))?, tls_door.map_err(listen("smtps", tls_port))?],
-            ],
+            doors,
             control: std::sync::OnceLock::new(),
             lifetime: lifetime.clone(),
             turn: tokio::sync::Mutex::new(()),
@@ -139,7 +153,8 @@ impl Simulator {
             let stage = Arc::clone(&stage);
             move |wire, ending| control::serve(wire, ending, Arc::clone(&stage))
         });
-        let control = control.map_err(listen("control", config.control_port))?;
+        let (whom, port) = ("control", config.control_port);
+        let control = control.map_err(|source| StartError::Listen { whom, port, source })?;
         stage.control.get_or_init(|| control.address());
         if !script.is_empty() {
             lifetime.tasks.spawn(play(Arc::clone(&stage), script));
@@ -165,6 +180,21 @@ impl Simulator {
     /// The submission port with implicit TLS.
     pub fn smtps_addr(&self) -> SocketAddr {
         self.addresses().smtps
+    }
+
+    /// Base URL of SendGrid, without a slash at its end.
+    pub fn sendgrid_url(&self) -> String {
+        self.addresses().sendgrid_url
+    }
+
+    /// Base URL of Slack, without a slash at its end; the Web API is below `/api`, webhooks are below `/services`.
+    pub fn slack_url(&self) -> String {
+        self.addresses().slack_url
+    }
+
+    /// Base URL of the Graph API, without a slash at its end and without a version.
+    pub fn whatsapp_url(&self) -> String {
+        self.addresses().whatsapp_url
     }
 
     /// Base URL of the control endpoint, without a slash at its end.
@@ -230,6 +260,23 @@ impl Simulator {
         self.stage.lifetime.stop.cancel();
         self.stage.lifetime.tasks.close();
         self.stage.lifetime.tasks.wait().await;
+    }
+}
+
+/// What opening a door to a provider takes that is spoken over HTTP.
+struct HttpDoors<'a> {
+    ports: [u16; Provider::ALL.len()],
+    lifetime: &'a Lifetime,
+    hall: &'a Arc<Hall>,
+}
+
+impl HttpDoors<'_> {
+    fn open<P: HttpProvider>(&self, provider: &Arc<P>) -> Result<Door, StartError> {
+        let port = self.ports[P::PROVIDER.index()];
+        let (provider, hall) = (Arc::clone(provider), Arc::clone(self.hall));
+        let serve = move |wire, ending| http::serve(wire, ending, Arc::clone(&provider), Arc::clone(&hall));
+        let listen = |source| StartError::Listen { whom: P::PROVIDER.name(), port, source };
+        Door::open(port, self.lifetime, serve).map_err(listen)
     }
 }
 
@@ -302,11 +349,15 @@ impl Stage {
     pub(crate) fn addresses(&self) -> Addresses {
         let at = |provider: Provider, which: usize| self.doors[provider.index()][which].address();
         let control = self.control.get().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)));
+        let url = |provider| format!("http://{}", at(provider, 0));
         Addresses {
-            resend_url: format!("http://{}", at(Provider::Resend, 0)),
-            twilio_url: format!("http://{}", at(Provider::Twilio, 0)),
+            resend_url: url(Provider::Resend),
+            twilio_url: url(Provider::Twilio),
             smtp: at(Provider::Smtp, 0),
             smtps: at(Provider::Smtp, 1),
+            sendgrid_url: url(Provider::SendGrid),
+            slack_url: url(Provider::Slack),
+            whatsapp_url: url(Provider::WhatsApp),
             control_url: format!("http://{control}"),
         }
     }

@@ -168,13 +168,13 @@ impl HttpProvider for Twilio {
         if let Some(pace) = &self.pace {
             let since = now.saturating_duration_since(self.hall.started);
             if !pace.lock().unwrap_or_else(PoisonError::into_inner).take(since).granted {
-                return self.throttled(None);
+                return self.throttled(head.uri.path(), None);
             }
         }
         self.route(head, body, now).unwrap_or_else(|refusal| refusal.answer())
     }
 
-    fn failure(&self, status: StatusCode, code: Option<&str>) -> Answer {
+    fn failure(&self, _path: &str, status: StatusCode, code: Option<&str>) -> Answer {
         match code.and_then(|code| code.parse().ok()) {
             Some(code) => Refusal { status: status.as_u16(), ..Refusal::usual(code) }.answer(),
             None => Refusal::for_status(status),
@@ -182,11 +182,11 @@ impl HttpProvider for Twilio {
     }
 
     /// Twilio documents no retry-after.
-    fn throttled(&self, _retry_after: Option<u32>) -> Answer {
+    fn throttled(&self, _path: &str, _retry_after: Option<u32>) -> Answer {
         Refusal::usual(20_429).answer()
     }
 
-    fn unauthorised(&self) -> Answer {
+    fn unauthorised(&self, _path: &str) -> Answer {
         Refusal::usual(20_003).answer().header("www-authenticate", hyper::header::HeaderValue::from_static(REALM))
     }
 }

@@ -2,7 +2,6 @@
 //! Promises: every body is `{"code", "message", "more_info", "status"}`; a client decides on the code.
 
 use crate::http::Answer;
-use bytes::Bytes;
 use hyper::StatusCode;
 use std::borrow::Cow;
 
@@ -82,8 +81,7 @@ impl Refusal {
     pub(crate) fn for_status(status: StatusCode) -> Answer {
         if matches!(status.as_u16(), 502 | 504) {
             let text = format!("<html><head><title>{status}</title></head><body><h1>{status}</h1></body></html>");
-            let body = Bytes::from(text);
-            return Answer { status, headers: Vec::new(), content_type: "text/html", body, in_flight: None };
+            return Answer::new(status, "text/html", text);
         }
         let by_status = USUAL.iter().filter(|(code, ..)| *code / 1_000 == 20).find(|row| row.1 == status.as_u16());
         let code = by_status.map_or(if status.is_server_error() { 20_500 } else { 20_001 }, |row| row.0);

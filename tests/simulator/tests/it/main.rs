@@ -6,7 +6,12 @@
 mod faults;
 mod program;
 mod resend;
+mod samples;
+mod schema;
+mod sendgrid;
+mod slack;
 mod smtp;
 mod specs;
 mod support;
 mod twilio;
+mod whatsapp;

@@ -23,7 +23,26 @@ async fn first_line(child: &mut Child) -> Value {
 async fn starts_from_a_file_says_where_it_is_and_ends_on_sigterm() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("sim.toml");
-    let text = "seed = 3\n[resend]\napi_keys = [\"re_mine\"]\n[[step]]\nat = \"0s\"\nprovider = \"smtp\"\nfault = \"refuse\"\n";
+    let text = r#"
+        seed = 3
+        [resend]
+        api_keys = ["re_mine"]
+        [sendgrid]
+        api_keys = ["SG.mine"]
+        [slack]
+        tokens = ["xoxb-mine"]
+        webhooks = [{ path = "T1/B1/mine", channel = "C00000009" }]
+        [whatsapp]
+        numbers = [{ id = "42", display = "+44 20 7946 0000" }]
+        [[whatsapp.templates]]
+        name = "invitation"
+        language = "en_GB"
+        body = 2
+        [[step]]
+        at = "0s"
+        provider = "smtp"
+        fault = "refuse"
+    "#;
     std::fs::File::create(&config).unwrap().write_all(text.as_bytes()).unwrap();
     let ca = folder.path().join("ca.pem");
     let mut child = command().arg("--config").arg(&config).arg("--ca-file").arg(&ca).spawn().unwrap();
@@ -33,6 +52,16 @@ async fn starts_from_a_file_says_where_it_is_and_ends_on_sigterm() {
     assert_eq!(answer(domains).await.0, 200);
     let counts = client().get(format!("{}/counts", addresses["control_url"].as_str().unwrap()));
     assert_eq!(answer(counts).await.1["resend"]["requests"], 1);
+    let url = |name: &str, path: &str| format!("{}{path}", addresses[name].as_str().unwrap());
+    for request in [
+        client().get(url("sendgrid_url", "/v3/scopes")).bearer_auth("SG.mine"),
+        client().post(url("slack_url", "/api/auth.test")).bearer_auth("xoxb-mine"),
+        client().post(url("slack_url", "/services/T1/B1/mine")).body(r#"{"text":"Do come!"}"#),
+        client().get(url("whatsapp_url", "/v23.0/42")).bearer_auth("EAAsimulator"),
+    ] {
+        let (status, said) = answer(request).await;
+        assert!(status == 200 && said["ok"] != false, "{said}");
+    }
     assert!(std::fs::read_to_string(&ca).unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
     let pid = child.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
@@ -51,6 +80,9 @@ async fn a_wrong_file_and_a_taken_port_are_named() {
         (["--config", config], "unknown field `api_kys`"),
         (["--config", "/nowhere/sim.toml"], "reading /nowhere/sim.toml"),
         (["--twilio-port", &port], "for twilio"),
+        (["--sendgrid-port", &port], "for sendgrid"),
+        (["--slack-port", &port], "for slack"),
+        (["--whatsapp-port", &port], "for whatsapp"),
     ] {
         let mut child = command().args(flags).spawn().unwrap();
         let mut said = String::new();

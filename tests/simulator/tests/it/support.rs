@@ -60,6 +60,51 @@ pub(crate) fn get_twilio(client: &Client, simulator: &Simulator, path: &str) -> 
     client.get(format!("{}/2010-04-01/Accounts/{path}", simulator.twilio_url())).basic_auth(SID, Some("simulator"))
 }
 
+/// A mail that SendGrid takes.
+pub(crate) fn mail(message: &str, to: &str) -> Value {
+    json!({
+        "personalizations": [{ "to": [{ "email": to }], "custom_args": { "usher_message": message } }],
+        "from": { "email": "wedding@example.com", "name": "Ann & Bob" }, "subject": "Save the date",
+        "content": [{ "type": "text/plain", "value": "Do come!" }, { "type": "text/html", "value": "<p>Do come!</p>" }],
+    })
+}
+
+/// `POST /v3/mail/send` with a good key.
+pub(crate) fn post_mail(client: &Client, simulator: &Simulator, body: &Value) -> RequestBuilder {
+    client.post(format!("{}/v3/mail/send", simulator.sendgrid_url())).bearer_auth("SG.simulator").json(body)
+}
+
+/// A message that Slack takes.
+pub(crate) fn note(message: &str, channel: &str) -> Value {
+    let metadata = json!({ "event_type": "usher", "event_payload": { "usher_message": message } });
+    json!({ "channel": channel, "text": "Do come!", "metadata": metadata })
+}
+
+/// A method of the Web API, called with a good token and a charset.
+pub(crate) fn call_slack(client: &Client, simulator: &Simulator, method: &str, body: &Value) -> RequestBuilder {
+    let request = client.post(format!("{}/api/{method}", simulator.slack_url())).bearer_auth("xoxb-simulator");
+    request.header("content-type", "application/json; charset=utf-8").body(body.to_string())
+}
+
+/// A template message that WhatsApp takes.
+pub(crate) fn chat(message: &str, to: &str) -> Value {
+    let parameters = json!([{ "type": "text", "text": "Ann" }]);
+    json!({
+        "messaging_product": "whatsapp", "recipient_type": "individual", "to": to, "type": "template",
+        "template": {
+            "name": "invitation", "language": { "policy": "deterministic", "code": "en_US" },
+            "components": [{ "type": "body", "parameters": parameters }],
+        },
+        "biz_opaque_callback_data": message,
+    })
+}
+
+/// `POST /v23.0/{phone-number-id}/messages` with a good token.
+pub(crate) fn post_chat(client: &Client, simulator: &Simulator, body: &Value) -> RequestBuilder {
+    let url = format!("{}/v23.0/100000000000001/messages", simulator.whatsapp_url());
+    client.post(url).bearer_auth("EAAsimulator").json(body)
+}
+
 /// Status and JSON body of an answer.
 pub(crate) async fn answer(request: RequestBuilder) -> (u16, Value) {
     read(request.send().await.unwrap()).await

@@ -123,7 +123,7 @@ async fn templates_segments_and_schedules_that_cannot_work_are_refused() {
     answered(&with_campaign(&stage, "approve", "past").await, 4, &["no campaign", "past"]);
     let nobody = usher(&stage, &with(&["--name", "nobody", "--segment", "group = nobody"])).await;
     answered(&nobody, 0, &["nobody"]);
-    answered(&with_campaign(&stage, "approve", "nobody").await, 1, &["nobody to write to"]);
+    answered(&with_campaign(&stage, "approve", "nobody").await, 1, &["has no recipients"]);
     assert_eq!(stage.simulator.record().total(), 0);
 }
 

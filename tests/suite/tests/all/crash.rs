@@ -37,8 +37,11 @@ fn slow_world() -> Config {
 async fn narrow(stage: &mut Stage) -> anyhow::Result<()> {
     stage.stop().await?;
     let text = fs::read_to_string(stage.configuration())?
-        .replace("max_in_flight = 16\n", "max_in_flight = 4\nbatch_size = 10\n")
-        .replace("unit_price = ", "max_in_flight = 24\nunit_price = ");
+        .replace(
+            "kind = \"resend\"\n",
+            "kind = \"resend\"\nmax_in_flight = 4\nbatch_size = 10\nrate_per_second = 1000\n",
+        )
+        .replace("kind = \"twilio\"\n", "kind = \"twilio\"\nmax_in_flight = 24\n");
     fs::write(stage.configuration(), text)?;
     stage.start().await
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tempfile::TempDir;
 use usher_common::model::Channel;
-use usher_demo::{PATIENCE, Plan, Stage};
+use usher_demo::{PATIENCE, Plan, Stage, free_port};
 
 use crate::lists;
 
@@ -81,7 +81,7 @@ impl Postfix {
         fs::write(at.join("etc/sasl/smtpd.conf"), sasl).unwrap();
         password(&at.join("sasldb2"));
         chown(at.join("sasldb2"), Some(postfix), None).unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port().unwrap();
         fs::write(at.join("etc/main.cf"), main_cf(at)).unwrap();
         fs::write(at.join("etc/master.cf"), format!("127.0.0.1:{port} inet n - n - - smtpd\n{SERVICES}")).unwrap();
 
@@ -234,6 +234,7 @@ fn header<'a>(mail: &'a str, name: &str) -> Option<&'a str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_mail_server_delivers_each_mail_exactly_once() {
     if let Some(why) = Postfix::missing() {
+        assert!(std::env::var_os("CI").is_none(), "nothing is skipped in CI: {why}");
         eprintln!("SKIPPED: a_real_mail_server_delivers_each_mail_exactly_once: {why}");
         return;
     }

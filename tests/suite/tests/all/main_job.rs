@@ -1,7 +1,7 @@
 //! The main job: everyone is written to once, whatever the providers do, and the books agree with the simulator's record.
 
-use usher_common::model::{CampaignDetail, CampaignId, CampaignState, Channel};
-use usher_common::protocol::Request;
+use usher_common::model::{BulkChange, CampaignDetail, CampaignId, CampaignState, Channel, GuestChange, Schedule};
+use usher_common::protocol::{GuestName, Request};
 use usher_demo::{Desk, Plan, Stage, guest_list};
 use usher_sim::{Fault, FaultKind, Latency, Provider, Scope, When};
 
@@ -56,6 +56,10 @@ async fn ten_thousand_guests_hear_once_by_each_way_in_little_memory() {
     assert_eq!((taken(Channel::Email), taken(Channel::Sms)), (lists::MAILS, lists::TEXTS));
     assert_eq!(detail.row.counts.total(), lists::MAILS + lists::TEXTS);
     books_agree(&detail, &stage);
+    // A hundred in a request, at the rate that Resend grants: parts of the audience that are no full hundred cost a few
+    // requests more, and a breaker's probe one.
+    let requests = stage.simulator.counts(Provider::Resend).requests;
+    assert!(requests < 2 * lists::MAILS / 100, "{requests} requests for {} mails", lists::MAILS);
     let status = std::fs::read_to_string(format!("/proc/{}/status", stage.pid().unwrap())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let kib: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
@@ -80,6 +84,52 @@ async fn a_pause_holds_and_a_resume_sends_nothing_twice() {
     let detail = ended(&desk, id).await;
     assert_eq!(detail.row.counts.taken(), 600);
     books_agree(&detail, &stage);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_campaign_that_has_its_hour_keeps_it_until_another_is_named() {
+    let (stage, desk, id) = ready(Plan::default(), guest_list(5, 10).as_bytes(), &[Channel::Sms]).await;
+    desk.on_campaign(Request::CampaignApprove { id }).await.unwrap();
+    let at = usher_common::model::Timestamp(4_000_000_000_000);
+    let hour = Schedule::At { at, zone: "UTC".to_owned() };
+    let scheduled = desk.on_campaign(Request::CampaignSend { id, schedule: Some(hour) }).await.unwrap();
+    assert_eq!((scheduled.row.state, scheduled.row.due), (CampaignState::Scheduled, Some(at)));
+    let again = desk.on_campaign(Request::CampaignSend { id, schedule: None }).await.unwrap();
+    assert_eq!((again.row.state, again.row.due), (CampaignState::Scheduled, Some(at)), "a script was run twice");
+    assert_eq!(stage.simulator.record().total(), 0);
+    desk.on_campaign(Request::CampaignSend { id, schedule: Some(Schedule::Now) }).await.unwrap();
+    assert_eq!(ended(&desk, id).await.row.counts.taken(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rehearsal_checks_what_the_act_would_and_says_would() {
+    let (stage, desk, id) = ready(Plan::default(), guest_list(5, 11).as_bytes(), &[Channel::Sms, Channel::Slack]).await;
+    let list = desk.list("everyone").await.unwrap();
+    let said = async |request: Request| match desk.rehearse(request).await {
+        Ok(lines) => lines.iter().map(|line| format!("{} {}", line.what, line.effect)).collect::<String>(),
+        Err(error) => format!("refused: {error:#}"),
+    };
+    let change = |field: &str, value: &str| vec![GuestChange { field: field.to_owned(), value: value.to_owned() }];
+    let guest = GuestName::Id(usher_common::model::GuestId(1));
+    for (changes, word) in [(change("nonsense", "1"), "nonsense"), (change("rsvp", "perhaps"), "rsvp")] {
+        let bulk = BulkChange { segment: String::new(), changes: changes.clone() };
+        let refused = said(Request::GuestBulk { list, change: bulk }).await;
+        assert!(refused.starts_with("refused: ") && refused.contains(word), "{refused}");
+        let refused = said(Request::GuestEdit { list, guest: guest.clone(), changes }).await;
+        assert!(refused.starts_with("refused: ") && refused.contains(word), "{refused}");
+    }
+    let acts = [
+        Request::GuestDelete { list, guest },
+        Request::GuestBulk { list, change: BulkChange { segment: String::new(), changes: change("rsvp", "declined") } },
+        Request::CampaignCancel { id },
+        Request::CampaignDelete { id },
+    ];
+    for act in acts {
+        let would = said(act.clone()).await;
+        assert!(would.contains(" would be "), "{act:?}: {would}");
+    }
+    assert_eq!(desk.campaign(id).await.unwrap().row.state, CampaignState::Draft, "nothing was done");
+    assert!(stage.log().is_empty() || !stage.log().contains("panicked"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -122,6 +172,7 @@ async fn an_email_in_doubt_is_settled_under_its_key_and_accepted_once() {
     books_agree(&detail, &stage);
     assert_eq!(stage.simulator.record().count(Provider::Smtp), 0, "what is in doubt goes nowhere else");
     assert_eq!(stage.simulator.record().total(), 150);
+    assert_eq!(stage.simulator.counts(Provider::Resend).replayed, 1, "it was asked again under the same key");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -172,6 +223,8 @@ async fn nothing_personal_can_be_read_in_the_state_folder() {
     desk.release(id).await.unwrap();
     let detail = ended(&desk, id).await;
     assert_eq!(detail.row.counts.taken(), 4, "{:?}", detail.reasons);
+    let to = "clothilde@zugspitze.example".to_owned();
+    desk.act(Request::CampaignTest { id, channel: Channel::Email, to }).await.unwrap();
     stage.stop().await.unwrap();
     let mut files = Vec::new();
     let mut folders = vec![stage.state()];
@@ -192,6 +245,13 @@ async fn nothing_personal_can_be_read_in_the_state_folder() {
         "7400771177",
         "7400882288",
         "zabaglione",
+        "clothilde",
+        // Who vouched, and the file that they brought.
+        usher_demo::VOUCHER,
+        "guests.csv",
+        // What the letters say, and whom they are from.
+        "getting married",
+        "The Old Mill",
         "rutabaga",
     ];
     for file in files {
