@@ -10,8 +10,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::process::Command;
 use usher_common::model::{Audience, CampaignClass, Reach};
 use usher_common::model::{
-    CampaignDetail, CampaignId, CampaignRow, CampaignSpec, CampaignState, Channel, GuestListRow, Health, ImportProblem,
-    ImportProgress, ListId, Overview, ProblemKind, Schedule, Severity, StateCounts, Timestamp,
+    CampaignDetail, CampaignId, CampaignRow, CampaignSpec, CampaignState, Channel, Guest, GuestId, GuestListRow,
+    GuestRow, Health, ImportProblem, ImportProgress, ListId, Overview, ProblemKind, Provenance, Schedule, Severity,
+    StateCounts, Timestamp,
 };
 use usher_common::protocol::{ClientFrame, Problem, ProblemCode, Reply, Request, Row, ServerFrame, Topic};
 
@@ -273,4 +274,74 @@ async fn completions_and_the_manual_need_no_daemon() {
     fake.stop();
     assert!(run(&fake, &["completions", "bash"], b"").await.out.contains("_usher"));
     assert!(run(&fake, &["man"], b"").await.out.contains(".TH usher"));
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_early_is_no_failure() {
+    let fake = daemon();
+    for args in [&["completions", "bash"][..], &["man"], &["campaign", "list"], &["--help"]] {
+        let mut child = usher(&fake, args).spawn().expect("the program starts");
+        drop(child.stdout.take());
+        let output = tokio::time::timeout(SOON, child.wait_with_output()).await.expect("soon").expect("it ends");
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{args:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_edit_sends_the_campaign_with_what_changed_and_a_list_is_deleted_by_name() {
+    let mut fake = Fake::start(Behaviour::calls(|request| match request {
+        Request::Campaigns => Ok(Reply::Campaigns(vec![row(1, "Summer", CampaignState::Draft)])),
+        Request::Campaign { .. } => Ok(Reply::Campaign(Box::new(detail(row(1, "Summer", CampaignState::Draft))))),
+        Request::CampaignEdit { spec, .. } => {
+            let mut detail = detail(row(1, &spec.name, CampaignState::Draft));
+            detail.spec = spec.clone();
+            Ok(Reply::Campaign(Box::new(detail)))
+        }
+        Request::Lists => {
+            let list = GuestListRow { id: ListId(3), name: "Everyone".to_owned(), guests: 2, changed: Timestamp(0) };
+            Ok(Reply::Lists(vec![list]))
+        }
+        Request::ListDelete { list: ListId(3) } => Ok(Reply::Done("gone".to_owned())),
+        _ => no_such_thing(),
+    }));
+    let args = ["campaign", "edit", "summer", "--channel", "sms", "--value", "venue_name=The Barn"];
+    let edited = run(&fake, &args, b"").await;
+    assert_eq!((edited.code, edited.out.trim()), (0, "c1 Summer is a draft now"), "{}", edited.err);
+    let call = |frame: &ClientFrame| match frame {
+        ClientFrame::Call { request, act: Some(act), .. } => match &**request {
+            Request::CampaignEdit { spec, .. } => Some((spec.clone(), act.seen)),
+            _ => None,
+        },
+        _ => None,
+    };
+    let (spec, seen) = fake.hears(call).await;
+    assert_eq!((spec.channels.as_slice(), spec.template.as_str()), (&[Channel::Sms][..], "invitation"));
+    assert_eq!((spec.values["venue_name"].as_str(), seen), ("The Barn", Some(1)), "nobody else's change is lost");
+    let asked = run(&fake, &["guests", "lists", "delete", "everyone"], b"Everyone\n").await;
+    assert_eq!(asked.code, 2, "nobody is at the terminal");
+    assert!(asked.err.contains("nobody is there to ask: The list Everyone is deleted"), "{}", asked.err);
+    let deleted = run(&fake, &["guests", "lists", "delete", "everyone", "--yes"], b"").await;
+    assert_eq!((deleted.code, deleted.out.trim()), (0, "gone"));
+}
+
+#[tokio::test]
+async fn the_id_of_a_list_makes_no_list_of_that_name() {
+    let fake = Fake::start(Behaviour::calls(|request| match request {
+        Request::Lists => {
+            let list = GuestListRow { id: ListId(3), name: "Everyone".to_owned(), guests: 2, changed: Timestamp(0) };
+            Ok(Reply::Lists(vec![list]))
+        }
+        Request::GuestAdd { list, .. } => {
+            let guest = Guest { email: Some("ada@example.org".to_owned()), ..Guest::default() };
+            assert_eq!(list, "Everyone");
+            let provenance = Provenance { source: String::new(), vouched_by: String::new(), at: Timestamp(0) };
+            Ok(Reply::Guest(Box::new(GuestRow { id: GuestId(7), list: ListId(3), guest, provenance, version: 1 })))
+        }
+        _ => no_such_thing(),
+    }));
+    let add = ["guests", "add", "l3", "email=ada@example.org", "--vouched-by", "ana"];
+    let added = run(&fake, &add, b"").await;
+    assert_eq!((added.code, added.out.trim()), (0, "g7 ada@example.org on Everyone"), "{}", added.err);
+    assert_eq!(run(&fake, &["guests", "add", "l9", "email=a@example.org", "--vouched-by", "ana"], b"").await.code, 4);
 }

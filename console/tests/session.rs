@@ -195,6 +195,13 @@ async fn who_cannot_be_reached_is_told_apart() {
     let busy = Client::connect(&Target::Unix(fake.socket())).await;
     assert!(matches!(busy, Err(SessionError::Busy { .. })), "{busy:?}");
 
+    behaviour.refuses = Some(400);
+    behaviour.because = "no common subprotocol: this daemon speaks \u{1b}[31musher.v1.json\n";
+    let fake = Fake::start(behaviour.clone());
+    let other = Client::connect(&Target::Unix(fake.socket())).await.map(|_| ()).map_err(|e| e.to_string());
+    let said = "HTTP 400: no common subprotocol: this daemon speaks [31musher.v1.json";
+    assert!(other.as_ref().is_err_and(|e| e.contains(said)), "{other:?}");
+
     behaviour.refuses = None;
     behaviour.speaks = Vec::new();
     let fake = Fake::start(behaviour);

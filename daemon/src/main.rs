@@ -42,9 +42,9 @@ async fn main() -> ExitCode {
         Err(errors) => {
             let mut out = std::io::stderr().lock();
             for error in &errors {
-                let _ = writeln!(out, "{error}");
+                let _ = writeln!(out, "usherd: {error}");
             }
-            let _ = writeln!(out, "{} in the configuration; nothing was started", count(errors.len()));
+            let _ = writeln!(out, "usherd: {} in the configuration; nothing was started", count(errors.len()));
             return ExitCode::from(2);
         }
     };
@@ -66,8 +66,8 @@ async fn main() -> ExitCode {
     match daemon::run(loaded, sources, logging).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
+            // Once: the log goes to standard error, or to the journal that standard error is connected to.
             tracing::error!("{error:#}");
-            let _ = writeln!(std::io::stderr(), "usherd: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -136,7 +136,7 @@ impl House {
         let now = self.clock.now();
         let source = Source { file: "guests.csv", vouched_by: "Ada", country: "" };
         let book = self.campaigns.book().clone();
-        let mut intake = Intake::begin(book.clone(), by(), "everyone", source, false, now).await.unwrap();
+        let mut intake = Intake::begin(book.clone(), by(), "everyone", source, false).unwrap();
         intake.push(GUESTS.as_bytes(), now).await.unwrap();
         let done = intake.finish(now).await.unwrap();
         assert_eq!((done.added, done.problems), (5, vec![]));

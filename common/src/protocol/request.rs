@@ -245,6 +245,21 @@ pub enum Request {
     CampaignRestore {
         /// Which.
         id: CampaignId,
+        /// Its name from now on, where the old one was taken meanwhile; `None` to keep it.
+        #[serde(default)]
+        name: Option<String>,
+    },
+    /// Writes a campaign anew that has not begun; it is a draft again, and what was approved of it is not any more.
+    CampaignEdit {
+        /// Which.
+        id: CampaignId,
+        /// All that its author decides, in place of what stood there.
+        spec: CampaignSpec,
+    },
+    /// Deletes a list with all its guests, and destroys their keys.
+    ListDelete {
+        /// The list.
+        list: ListId,
     },
     /// A request that this daemon does not know.
     #[serde(other)]
@@ -287,7 +302,9 @@ impl Request {
             | Self::CampaignResume { .. }
             | Self::CampaignCancel { .. }
             | Self::CampaignDelete { .. }
-            | Self::CampaignRestore { .. } => Answer::Acts,
+            | Self::CampaignRestore { .. }
+            | Self::CampaignEdit { .. }
+            | Self::ListDelete { .. } => Answer::Acts,
         }
     }
 }

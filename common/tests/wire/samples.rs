@@ -267,7 +267,9 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::CampaignResume { id },
         Request::CampaignCancel { id },
         Request::CampaignDelete { id },
-        Request::CampaignRestore { id },
+        Request::CampaignRestore { id, name: Some(text("Save the date, again")) },
+        Request::CampaignEdit { id, spec: spec() },
+        Request::ListDelete { list },
         Request::Unknown,
     ]
 }

@@ -87,7 +87,7 @@ impl CampaignAct {
             Self::Resume => Request::CampaignResume { id },
             Self::Cancel => Request::CampaignCancel { id },
             Self::Delete => Request::CampaignDelete { id },
-            Self::Restore => Request::CampaignRestore { id },
+            Self::Restore => Request::CampaignRestore { id, name: None },
         }
     }
 }

@@ -211,3 +211,14 @@ fn completion_goes_as_far_as_it_is_certain() {
     keys(&mut model, &[Key::Tab]);
     assert_eq!(model.mode, Mode::Command("ca".to_owned()), "campaign, campaigns and cancel");
 }
+
+#[test]
+fn a_second_filter_does_not_begin_with_the_first() {
+    let mut model = live();
+    text(&mut model, "3/paused");
+    keys(&mut model, &[Key::Enter]);
+    text(&mut model, "/run");
+    assert_eq!(model.filter(), "run");
+    keys(&mut model, &[Key::Esc]);
+    assert_eq!((model.filter(), model.campaigns.order()), ("paused", &[CampaignId(14)][..]), "Esc brings it back");
+}

@@ -197,9 +197,10 @@ fn on_screen(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::Help => model.mode = Mode::Help(0),
         Action::Command => model.mode = Mode::Command(String::new()),
         Action::Filter => {
-            if let Some(filter) = model.filter_mut() {
-                let before = filter.clone();
+            // A new filter is typed, not the end of the old one; Esc brings that back.
+            if let Some(before) = model.filter_mut().map(std::mem::take) {
                 model.mode = Mode::Filter { before };
+                refiltered(model);
             }
         }
         Action::Overview => jump(model, Screen::Overview, effects),

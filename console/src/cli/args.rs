@@ -26,6 +26,7 @@ pub struct Args {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Connection and output")]
 pub(super) struct Global {
     /// The daemon's socket
     #[arg(long, global = true, env = "USHER_SOCKET", default_value = "/run/usher/usherd.sock", value_name = "PATH")]
@@ -157,13 +158,22 @@ pub(super) enum ProviderCommand {
     List,
 }
 
+const IMPORT_HELP: &str = "\
+Columns, by these names or by the usual ones for them in English, German, French and Spanish: email, name, first_name, \
+last_name, phone, dietary_requirements, plus_one, rsvp_status, groups, country, locale, timezone, preferred, slack, \
+source, vouched_by. Any other column is kept as the list's own. One of email, phone and slack must be there.
+
+A row that cannot be imported is named with its line and costs no other: the exit code is 0 all the same, and `rejected` \
+in --output json counts them. A file that is no guest list is refused as a whole: exit code 1, and no list is made.";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum GuestsCommand {
     /// Import a CSV file into a list
+    #[command(after_help = IMPORT_HELP)]
     Import {
         /// The file; - for standard input
         file: PathBuf,
-        /// The list; made when there is none of that name
+        /// Name of the list, which is made when there is none, or id of one that is there
         #[arg(long)]
         list: String,
         /// Who answers for it that these people may be written to
@@ -175,8 +185,11 @@ pub(super) enum GuestsCommand {
         #[command(flatten)]
         act: ActFlags,
     },
-    /// All lists
-    Lists,
+    /// All lists, and deleting one
+    Lists {
+        #[command(subcommand)]
+        command: Option<ListsCommand>,
+    },
     /// Guests of a list
     List {
         /// Id or name of the list
@@ -205,7 +218,7 @@ pub(super) enum GuestsCommand {
     },
     /// Add a guest to a list
     Add {
-        /// Name of the list; made when there is none
+        /// Name of the list, which is made when there is none, or id of one that is there
         list: String,
         /// FIELD=VALUE, as in an import
         #[arg(required = true, value_parser = field)]
@@ -247,6 +260,17 @@ pub(super) enum GuestsCommand {
         /// FIELD=VALUE; FIELD= clears it
         #[arg(required = true, value_parser = field)]
         fields: Vec<(String, String)>,
+        #[command(flatten)]
+        act: ActFlags,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ListsCommand {
+    /// Delete a list with all its guests and destroy their keys; cannot be taken back
+    Delete {
+        /// Id or name of the list
+        list: String,
         #[command(flatten)]
         act: ActFlags,
     },
@@ -353,6 +377,16 @@ pub(super) enum CampaignCommand {
         #[command(flatten)]
         act: ActFlags,
     },
+    /// Write anew what has not begun; it is a draft again, and needs approval again
+    ///
+    /// What no flag says stays as it is; --file replaces all of it. --value TOKEN= takes a value away.
+    Edit {
+        campaign: String,
+        #[command(flatten)]
+        spec: Box<SpecFlags>,
+        #[command(flatten)]
+        act: ActFlags,
+    },
     /// All campaigns
     List {
         /// Deleted ones too
@@ -422,6 +456,9 @@ pub(super) enum CampaignCommand {
     /// Bring it back
     Restore {
         campaign: String,
+        /// Its name from now on, where the old one was taken meanwhile
+        #[arg(long)]
+        name: Option<String>,
         #[command(flatten)]
         act: ActFlags,
     },

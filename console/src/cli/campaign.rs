@@ -28,6 +28,19 @@ pub(super) async fn run(session: &Session, output: &Output, command: CampaignCom
             let list = session.list(&draft.list).await?.id;
             report(output, &session.act(Request::CampaignCreate { spec: draft.with_list(list) }, &act).await?)
         }
+        C::Edit { campaign, spec, act } => {
+            let row = session.campaign(&campaign).await?;
+            let Reply::Campaign(detail) = session.ask(Request::Campaign { id: row.id }).await? else {
+                return Err(Failure::unexpected());
+            };
+            let draft = Draft::edit(&detail.spec, *spec)?;
+            if let Some(remark) = &draft.remark {
+                output.aside(remark);
+            }
+            let list = session.list(&draft.list).await?.id;
+            let request = Request::CampaignEdit { id: row.id, spec: draft.with_list(list) };
+            report(output, &session.act_on(request, Some(detail.row.version), &act).await?)
+        }
         C::List { deleted } => {
             let Reply::Campaigns(mut rows) = session.ask(Request::Campaigns).await? else {
                 return Err(Failure::unexpected());
@@ -74,7 +87,10 @@ pub(super) async fn run(session: &Session, output: &Output, command: CampaignCom
         C::Resume { campaign, act } => do_it(session, output, CampaignAct::Resume, &campaign, &act).await,
         C::Cancel { campaign, act } => do_it(session, output, CampaignAct::Cancel, &campaign, &act).await,
         C::Delete { campaign, act } => do_it(session, output, CampaignAct::Delete, &campaign, &act).await,
-        C::Restore { campaign, act } => do_it(session, output, CampaignAct::Restore, &campaign, &act).await,
+        C::Restore { campaign, name, act } => {
+            let id = session.campaign(&campaign).await?.id;
+            report(output, &session.act(Request::CampaignRestore { id, name }, &act).await?)
+        }
         C::Status { campaign } => {
             let id = session.campaign(&campaign).await?.id;
             let Reply::Campaign(detail) = session.ask(Request::Campaign { id }).await? else {

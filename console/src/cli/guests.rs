@@ -3,7 +3,7 @@
 use usher_common::model::{BulkChange, GuestChange, GuestRow};
 use usher_common::protocol::{Reply, Request};
 
-use super::args::GuestsCommand;
+use super::args::{GuestsCommand, ListsCommand};
 use super::exit::{Exit, Failure};
 use super::import;
 use super::output::{Align, Output};
@@ -18,7 +18,18 @@ pub(super) async fn run(session: &Session, output: &Output, command: GuestsComma
         GuestsCommand::Import { file, list, vouched_by, country, act } => {
             import::run(session, output, import::Import { file, list, vouched_by, country }, &act).await
         }
-        GuestsCommand::Lists => {
+        GuestsCommand::Lists { command: Some(ListsCommand::Delete { list, act }) } => {
+            let list = session.list(&list).await?;
+            let request = Request::ListDelete { list: list.id };
+            if !act.dry_run && !output.yes {
+                for line in session.preview(request.clone()).await? {
+                    output.aside(&format!("{} {}", line.what, line.effect));
+                }
+                output.confirm(&format!("The list {} is deleted with all its guests.", list.name), &list.name)?;
+            }
+            report(output, &session.act(request, &act).await?)
+        }
+        GuestsCommand::Lists { command: None } => {
             let Reply::Lists(rows) = session.ask(Request::Lists).await? else { return Err(Failure::unexpected()) };
             output.show(&rows, |out| {
                 let table: Vec<Vec<String>> = rows
@@ -75,13 +86,14 @@ pub(super) async fn run(session: &Session, output: &Output, command: GuestsComma
             }
         }
         GuestsCommand::Add { list, fields, vouched_by, act } => {
-            let request = Request::GuestAdd { list, fields: changes(fields), vouched_by };
-            report(output, &session.act(request, &act).await?)
+            let name = session.list_name(&list).await?;
+            let request = Request::GuestAdd { list: name.clone(), fields: changes(fields), vouched_by };
+            report_guest(output, &session.act(request, &act).await?, &name)
         }
         GuestsCommand::Edit { list, guest, fields, act } => {
-            let list = session.list(&list).await?.id;
-            let request = Request::GuestEdit { list, guest: guest_name(&guest), changes: changes(fields) };
-            report(output, &session.act(request, &act).await?)
+            let list = session.list(&list).await?;
+            let request = Request::GuestEdit { list: list.id, guest: guest_name(&guest), changes: changes(fields) };
+            report_guest(output, &session.act(request, &act).await?, &list.name)
         }
         GuestsCommand::Delete { list, guest, act } => {
             let list = session.list(&list).await?;
@@ -110,6 +122,16 @@ pub(super) async fn run(session: &Session, output: &Output, command: GuestsComma
 
 fn changes(fields: Vec<(String, String)>) -> Vec<GuestChange> {
     fields.into_iter().map(|(field, value)| GuestChange { field, value }).collect()
+}
+
+/// Prints what came of an act on one guest.
+fn report_guest(output: &Output, reply: &Reply, list: &str) -> Result<Exit, Failure> {
+    let Reply::Guest(row) = reply else { return report(output, reply) };
+    let g = &row.guest;
+    let name = Some(&g.name).filter(|name| !name.is_empty());
+    let who = name.or(g.email.as_ref()).or(g.phone.as_ref()).or(g.slack.as_ref()).map_or("", String::as_str);
+    output.show(reply, |out| out.line(&format!("{} {who} on {list}", row.id)))?;
+    Ok(Exit::Done)
 }
 
 fn guest_table(out: &Output, rows: &[GuestRow]) -> Result<(), Failure> {

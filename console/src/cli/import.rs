@@ -25,6 +25,7 @@ pub(super) struct Import {
 
 pub(super) async fn run(session: &Session, output: &Output, import: Import, act: &ActFlags) -> Result<Exit, Failure> {
     let Import { file, list, vouched_by, country } = import;
+    let list = session.list_name(&list).await?;
     let stdin = file.as_os_str() == "-";
     let cannot = |e: std::io::Error| Failure::usage(format!("cannot read {}: {e}", file.display()));
     let (mut source, size): (Box<dyn tokio::io::AsyncRead + Unpin>, u64) = if stdin {
@@ -112,35 +113,94 @@ fn tell(output: &Output, progress: &ImportProgress, size: u64) {
 }
 
 fn summary(out: &Output, list: &str, p: &ImportProgress, dry_run: bool) -> Result<(), Failure> {
-    for problem in &p.problems {
-        let word = match problem.severity {
-            Severity::Warning => "warning",
-            Severity::Rejected => "rejected",
-            Severity::Duplicate => "duplicate",
-        };
-        let column = if problem.column.is_empty() { String::new() } else { format!(", {}", problem.column) };
-        out.line(&format!("line {}{column}: {word}: {}", problem.line, problem.message))?;
+    for line in problem_lines(&p.problems) {
+        out.line(&line)?;
     }
     if p.problems_left_out > 0 {
-        out.line(&format!("and {} more problems", figures::count(p.problems_left_out)))?;
+        out.line(&format!("and {}", many(p.problems_left_out, "more problem", "more problems")))?;
     }
-    let would = if dry_run { " (nothing was changed)" } else { "" };
+    let would = match (dry_run, p.records) {
+        (true, _) => " (nothing was changed)",
+        (false, 0) => " (there is a header and no guest below it: nothing was done)",
+        (false, _) => "",
+    };
     out.line(&format!(
-        "{list}: {} records: {} added, {} updated, {} unchanged, {} duplicates, {} rejected, {} with warnings; {}{would}",
-        figures::count(p.records),
+        "{list}: {}: {} added, {} updated, {} unchanged, {}, {} rejected, {} with warnings; {}{would}",
+        many(p.records, "record", "records"),
         figures::count(p.added),
         figures::count(p.updated),
         figures::count(p.unchanged),
-        figures::count(p.duplicates),
+        many(p.duplicates, "duplicate", "duplicates"),
         figures::count(p.rejected),
         figures::count(p.warned),
         p.format,
     ))
 }
 
+/// A line for each problem, and one for each row that was rejected, whatever there was wrong with it.
+fn problem_lines(problems: &[ImportProblem]) -> Vec<String> {
+    let same_row = |a: &ImportProblem, b: &ImportProblem| {
+        a.line == b.line && a.severity == Severity::Rejected && b.severity == Severity::Rejected
+    };
+    let one = |group: &[ImportProblem]| {
+        let first = group.first()?;
+        let word = match first.severity {
+            Severity::Warning => "warning",
+            Severity::Rejected => "rejected",
+            Severity::Duplicate => "duplicate",
+        };
+        if group.len() > 1 {
+            let all: Vec<String> = group
+                .iter()
+                .map(|p| if p.column.is_empty() { p.message.clone() } else { format!("{}: {}", p.column, p.message) })
+                .collect();
+            return Some(format!("line {}: {word}: {}", first.line, all.join(". ")));
+        }
+        let column = if first.column.is_empty() { String::new() } else { format!(", {}", first.column) };
+        Some(format!("line {}{column}: {word}: {}", first.line, first.message))
+    };
+    problems.chunk_by(same_row).filter_map(one).collect()
+}
+
+fn many(n: u64, one: &str, more: &str) -> String {
+    format!("{} {}", figures::count(n), if n == 1 { one } else { more })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use usher_common::model::ProblemKind;
+
+    #[test]
+    fn a_rejected_row_is_told_once_with_all_its_reasons() {
+        let problem = |line, column: &str, severity, message: &str| ImportProblem {
+            line,
+            column: column.to_owned(),
+            severity,
+            kind: ProblemKind::Phone,
+            message: message.to_owned(),
+        };
+        let lines = problem_lines(&[
+            problem(2, "mobile", Severity::Warning, "no such number; the number was left out"),
+            problem(2, "land", Severity::Warning, "no country"),
+            problem(3, "mobile", Severity::Rejected, "no such number"),
+            problem(3, "", Severity::Rejected, "no address is left"),
+            problem(4, "email", Severity::Rejected, "has no @"),
+        ]);
+        assert_eq!(
+            lines,
+            [
+                "line 2, mobile: warning: no such number; the number was left out",
+                "line 2, land: warning: no country",
+                "line 3: rejected: mobile: no such number. no address is left",
+                "line 4, email: rejected: has no @",
+            ]
+        );
+        assert_eq!(
+            (many(1, "record", "records"), many(0, "record", "records")),
+            ("1 record".into(), "0 records".into())
+        );
+    }
 
     #[tokio::test]
     async fn a_source_that_gives_little_at_a_time_fills_whole_chunks() {

@@ -54,11 +54,16 @@ async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     let Some(command) = args.command else { return console(&args.global).await };
     match command {
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "usher", &mut io::stdout());
+            // Into memory first: whoever reads may leave half-way, and the library would take that for a bug.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "usher", &mut script);
+            output.bytes(&script)?;
             return Ok(Exit::Done);
         }
         Command::Man => {
-            clap_mangen::Man::new(Args::command()).render(&mut io::stdout())?;
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Args::command()).render(&mut page)?;
+            output.bytes(&page)?;
             return Ok(Exit::Done);
         }
         Command::Relay => return relay::run(&args.global.socket).await,

@@ -72,8 +72,13 @@ impl Output {
 
     /// Prints text as it is.
     pub(super) fn raw(&self, text: &str) -> Result<(), Failure> {
+        self.bytes(text.as_bytes())
+    }
+
+    /// Prints bytes as they are.
+    pub(super) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = self.out.lock();
-        out.write_all(text.as_bytes())?;
+        out.write_all(bytes)?;
         out.flush()?;
         Ok(())
     }
@@ -143,7 +148,8 @@ impl Output {
             return Ok(());
         }
         if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-            return Err(Failure::usage(format!("{what}: nobody is there to ask\nPass --yes to do it without asking.")));
+            let message = format!("not done, since nobody is there to ask: {what}");
+            return Err(Failure::usage(format!("{message}\nPass --yes to do it without asking.")));
         }
         let mut err = self.err.lock();
         write!(err, "{} Type {} to go on: ", clean(what), clean(word))?;

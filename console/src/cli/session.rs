@@ -1,11 +1,12 @@
 //! One connection for one command: calls, and the names that people give for ids.
 
-use usher_common::model::{CampaignId, CampaignRow, GuestListRow, ListId};
+use usher_common::model::{CampaignId, CampaignRow, CampaignState, GuestListRow, ListId};
 use usher_common::protocol::{Act, EffectLine, GuestName, Reply, Request};
 
 use super::args::{ActFlags, Global};
 use super::exit::{Exit, Failure};
 use super::output::Output;
+use crate::figures;
 use crate::session::{Client, act_key};
 
 /// The connection.
@@ -25,7 +26,12 @@ impl Session {
 
     /// Acts, or has the act previewed where `--dry-run` says so.
     pub(super) async fn act(&self, request: Request, flags: &ActFlags) -> Result<Reply, Failure> {
-        let act = Act { key: act_key(), reason: flags.reason.clone(), seen: None, preview: flags.dry_run };
+        self.act_on(request, None, flags).await
+    }
+
+    /// Acts on a row as it was seen: not at all if it changed since.
+    pub(super) async fn act_on(&self, request: Request, seen: Option<u64>, flags: &ActFlags) -> Result<Reply, Failure> {
+        let act = Act { key: act_key(), reason: flags.reason.clone(), seen, preview: flags.dry_run };
         Ok(self.client.call(request, Some(act)).await?)
     }
 
@@ -46,6 +52,12 @@ impl Session {
             Failure::new(Exit::NotFound, format!("no guest list `{named}`\n`usher guests lists` shows them."))
         })?;
         rows.into_iter().nth(at).ok_or_else(Failure::unexpected)
+    }
+
+    /// The name of a list that may still have to be made: an id (`l3`) stands for the list that has it, and makes none.
+    pub(super) async fn list_name(&self, named: &str) -> Result<String, Failure> {
+        let is_id = named.starts_with('l') && named.parse::<ListId>().is_ok();
+        if is_id { Ok(self.list(named).await?.name) } else { Ok(named.to_owned()) }
     }
 
     /// A campaign by id (`c12`) or name; a deleted one only by id, or where no other has the name.
@@ -93,13 +105,27 @@ pub(super) fn report(output: &Output, reply: &Reply) -> Result<Exit, Failure> {
             }
             Ok(())
         }
-        Reply::Campaign(detail) => {
-            out.line(&format!("{} {} is {} now", detail.row.id, detail.row.name, detail.row.state))
-        }
-        Reply::Guest(row) => out.line(&format!("{} {} on {}", row.id, row.guest.name, row.list)),
+        Reply::Campaign(detail) => out.line(&standing(&detail.row)),
         _ => Err(Failure::unexpected()),
     })?;
     Ok(Exit::Done)
+}
+
+/// Where a campaign stands after an act, in a sentence.
+fn standing(row: &CampaignRow) -> String {
+    let (id, name) = (row.id, &row.name);
+    if row.deleted.is_some() {
+        return format!("{id} {name} is deleted; `usher campaign restore {id}` brings it back within 30 days");
+    }
+    match row.state {
+        CampaignState::Draft => format!("{id} {name} is a draft now"),
+        CampaignState::Running => format!("{id} {name} is being sent now"),
+        CampaignState::Scheduled => {
+            let due = row.due.map(|due| format!(" for {}", figures::exact(due))).unwrap_or_default();
+            format!("{id} {name} is scheduled{due}")
+        }
+        state => format!("{id} {name} is {state} now"),
+    }
 }
 
 #[cfg(test)]

@@ -82,7 +82,52 @@ pub(super) struct Draft {
     spec: CampaignSpec,
 }
 
+/// A campaign as a file of it would say it, but for its schedule and its template of WhatsApp.
+fn file_of(spec: &CampaignSpec) -> File {
+    let (segment, guests) = match &spec.audience {
+        Audience::List(_) => (String::new(), Vec::new()),
+        Audience::Segment { expression, .. } => (expression.clone(), Vec::new()),
+        Audience::Picked { guests, .. } => (String::new(), guests.iter().map(ToString::to_string).collect()),
+    };
+    File {
+        name: spec.name.clone(),
+        description: spec.description.clone(),
+        organisation: spec.organisation.clone(),
+        class: spec.class,
+        channels: spec.channels.clone(),
+        reach: spec.reach,
+        list: spec.audience.list().to_string(),
+        segment,
+        guests,
+        template: spec.template.clone(),
+        at: String::new(),
+        expires_after_hours: spec.expires_after_hours,
+        values: spec.values.clone(),
+        whatsapp: None,
+    }
+}
+
 impl Draft {
+    /// Lays the flags over a campaign as it stands; a file takes its place altogether. Another list, segment or choice of
+    /// guests takes the place of what narrowed the old one.
+    pub(super) fn edit(spec: &CampaignSpec, flags: SpecFlags) -> Result<Self, Failure> {
+        if flags.file.is_some() {
+            return Self::read(flags);
+        }
+        let mut file = file_of(spec);
+        if flags.list.is_some() || flags.segment.is_some() || !flags.guests.is_empty() {
+            (file.segment, file.guests) = (String::new(), Vec::new());
+        }
+        let keeps_schedule = flags.at.is_none();
+        let mut draft = Self::merge(file, flags)?;
+        draft.spec.whatsapp.clone_from(&spec.whatsapp);
+        draft.spec.values.retain(|_, value| !value.is_empty());
+        if keeps_schedule {
+            draft.spec.schedule = spec.schedule.clone();
+        }
+        Ok(draft)
+    }
+
     /// Reads the file, if one is named, and lays the flags over it.
     pub(super) fn read(flags: SpecFlags) -> Result<Self, Failure> {
         let file = match &flags.file {
@@ -187,6 +232,24 @@ mod tests {
         let expression = "rsvp = pending".to_owned();
         assert_eq!(spec.audience, Audience::Segment { list: ListId(3), expression });
         assert!(matches!(spec.schedule, Schedule::At { .. }));
+    }
+
+    #[test]
+    fn an_edit_changes_what_is_named_and_nothing_else() {
+        let made = Draft::merge(toml::from_str(FILE).expect("a good file"), SpecFlags::default()).expect("whole");
+        let before = made.with_list(ListId(3));
+        let same = Draft::edit(&before, SpecFlags::default()).expect("whole");
+        assert_eq!(same.list, "l3");
+        assert_eq!(same.with_list(ListId(3)), before);
+        let flags = SpecFlags {
+            guests: vec!["g7".to_owned()],
+            values: vec![("venue_name".to_owned(), String::new()), ("rsvp_link".to_owned(), "https://r".to_owned())],
+            ..SpecFlags::default()
+        };
+        let after = Draft::edit(&before, flags).expect("whole").with_list(ListId(3));
+        assert_eq!(after.audience, Audience::Picked { list: ListId(3), guests: vec![GuestId(7)] });
+        assert_eq!(after.values, BTreeMap::from([("rsvp_link".to_owned(), "https://r".to_owned())]));
+        assert_eq!((after.name, after.schedule), (before.name, before.schedule));
     }
 
     #[test]

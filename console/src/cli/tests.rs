@@ -58,3 +58,15 @@ fn help_lists_the_exit_codes() {
         assert!(help.contains(part), "{part}");
     }
 }
+
+#[test]
+fn help_of_a_subcommand_gives_its_own_options_before_those_of_all() {
+    let mut command = Args::command();
+    command.build();
+    let import = command.find_subcommand_mut("guests").and_then(|c| c.find_subcommand_mut("import"));
+    let help = import.expect("it is there").render_long_help().to_string();
+    let at = |text: &str| help.find(text).unwrap_or_else(|| panic!("{text} is missing in {help}"));
+    assert!(at("--list <") < at("--vouched-by <") && at("--vouched-by <") < at("--country <"));
+    assert!(at("--dry-run") < at("Connection and output:") && at("Connection and output:") < at("--socket <"));
+    assert!(help.contains("dietary_requirements") && help.contains("exit code is 0"), "{help}");
+}

@@ -116,7 +116,11 @@ fn not_greeted(target: &Target, error: WsError) -> SessionError {
         WsError::Http(response) => match response.status().as_u16() {
             status @ (401 | 403) => SessionError::Denied { target, status },
             status @ (429 | 503) => SessionError::Busy { target, status },
-            status => SessionError::Incompatible { target, said: format!("it answered HTTP {status}") },
+            status => {
+                let words = refusal(response.body().as_deref().unwrap_or_default());
+                let said = format!("it answered HTTP {status}{}{words}", if words.is_empty() { "" } else { ": " });
+                SessionError::Incompatible { target, said }
+            }
         },
         WsError::Protocol(ProtocolError::SecWebSocketSubProtocolError(_)) => {
             SessionError::Incompatible { target, said: "it speaks neither this console's bincode nor JSON".to_owned() }
@@ -127,6 +131,15 @@ fn not_greeted(target: &Target, error: WsError) -> SessionError {
         }
         other => SessionError::Incompatible { target, said: other.to_string() },
     }
+}
+
+/// The first words of a refusal's body: a daemon says there what it speaks. What is no text, such as a page, is left
+/// away.
+fn refusal(body: &[u8]) -> String {
+    const MOST: usize = 300;
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * MOST)]);
+    let text = crate::text::clean(text.trim());
+    if text.starts_with('<') { String::new() } else { crate::text::cut(&text, MOST, "…") }
 }
 
 impl Reader {

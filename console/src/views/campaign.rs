@@ -27,10 +27,15 @@ pub(super) fn draw(model: &Model, id: CampaignId, pen: &mut Pen<'_>, scroll: &mu
     let shown = model.shown();
     let which = model.state_filter.map_or_else(|| "all".to_owned(), |state| state.to_string());
     let loaded = shown.messages.iter().flatten().count() as u64;
-    let of =
-        if loaded < shown.messages_total { format!("first {} of ", figures::count(loaded)) } else { String::new() };
-    pen.rule(y, &format!("messages: {which}, {of}{}", figures::count(shown.messages_total)), true);
     let order = model.messages.order();
+    let (all, first) = (figures::count(shown.messages_total), figures::count(loaded));
+    let title = match (loaded < shown.messages_total, model.filter().is_empty()) {
+        (true, true) => format!("messages: {which}, first {first} of {all}"),
+        // The filter looks at what is here; the daemon has more.
+        (true, false) => format!("messages: {which}, filter over the first {first} of {all} only"),
+        (false, _) => format!("messages: {which}, {all}"),
+    };
+    pen.rule(y, &title, true);
     let table = Table {
         name: "messages",
         columns: &COLUMNS,
@@ -40,8 +45,12 @@ pub(super) fn draw(model: &Model, id: CampaignId, pen: &mut Pen<'_>, scroll: &mu
         focused: true,
         empty: if shown.messages.is_none() {
             "asking for its messages"
-        } else {
+        } else if model.filter().is_empty() {
             "no messages here; f shows other states"
+        } else if loaded < shown.messages_total {
+            "none of those loaded passes the filter; further down there may be one"
+        } else {
+            "no message passes the filter; Esc shows all"
         },
     };
     let by_id: std::collections::HashMap<_, _> = shown.messages.iter().flatten().map(|row| (row.id, row)).collect();

@@ -8,24 +8,26 @@ use crate::keys;
 use crate::session::LinkState;
 use crate::widgets::{Pen, Span};
 
-/// Environment, where one is, and, from the right by priority, connection, arming, findings, the time.
+/// Environment, where one is, and, from the right, connection, freeze, arming, findings, the time.
+///
+/// Where room is short, environment and arming stand whole: they say what a key would do, and to whom. The connection is
+/// cut before them, and the path before that.
 pub(super) fn status(model: &Model, pen: &mut Pen<'_>) {
     let theme = pen.theme();
     let end = pen.width();
     let mut right: Vec<Vec<Span<'_>>> = Vec::new();
-    let (words, tone) = link_words(model);
-    right.push(vec![Span::new(format!(" {words} "), theme.badge(tone))]);
     if let Some(frozen) = &model.frozen {
         let age = model.now.mono.saturating_sub(frozen.at).as_secs();
         let new = if frozen.new_events > 0 { format!(", {} new", frozen.new_events) } else { String::new() };
         right.push(vec![Span::new(format!(" = PAUSED {}{new} ", figures::span(age)), theme.badge(Tone::Warning))]);
     }
-    match model.armed_for() {
-        Some(left) => right.push(vec![Span::new(
-            format!(" ARMED {}:{:02} ", left.as_secs() / 60, left.as_secs() % 60),
-            theme.badge(Tone::Warning),
-        )]),
-        None => right.push(vec![Span::new("read-only", theme.muted)]),
+    if let Some(left) = model.armed_for() {
+        let words = format!(" ARMED {}:{:02} ", left.as_secs() / 60, left.as_secs() % 60);
+        right.push(vec![Span::new(words, theme.badge(Tone::Warning))]);
+    }
+    let needed = right.len();
+    if model.armed_for().is_none() {
+        right.push(vec![Span::new("read-only", theme.muted)]);
     }
     let wrong = findings(model.shown().overview.as_ref());
     if wrong > 0 {
@@ -46,28 +48,34 @@ pub(super) fn status(model: &Model, pen: &mut Pen<'_>) {
     } else {
         theme.strong
     };
-    let mut used = pen.spans(0, 0, &[Span::new(format!(" {} ", environment.to_uppercase()), style)]);
-    for (i, part) in path(model).iter().enumerate() {
-        let style = if i + 1 == path(model).len() { theme.accent } else { theme.text };
-        used += pen.spans(
-            used,
-            0,
-            &[Span::new(format!(" {} ", pen.look.glyphs.path), theme.border), Span::new(part.clone(), style)],
-        );
-        if used >= end {
+    let width = |spans: &[Span<'_>]| spans.iter().map(Span::width).sum::<u16>();
+    let left = pen.spans(0, 0, &[Span::new(format!(" {} ", environment.to_uppercase()), style)]);
+    let kept: u16 = right[..needed].iter().map(|spans| width(spans) + 1).sum();
+    let (words, tone) = link_words(model);
+    let link = Span::new(format!(" {words} "), theme.badge(tone));
+    let link_width = link.width().min(end.saturating_sub(left + 1 + kept));
+    let mut free = end.saturating_sub(link_width);
+    pen.part(free, 0, link_width, 1).spans(0, 0, &[link]);
+    for spans in &right[..needed] {
+        free = free.saturating_sub(u16::from(free < end) + width(spans));
+        pen.spans(free.max(left), 0, spans);
+    }
+    let mut path_pen = pen.part(left, 0, free.saturating_sub(left + 1), 1);
+    let mut used = 0;
+    let parts = path(model);
+    for (i, part) in parts.iter().enumerate() {
+        let style = if i + 1 == parts.len() { theme.accent } else { theme.text };
+        let glyph = Span::new(format!(" {} ", path_pen.look.glyphs.path), theme.border);
+        used += path_pen.spans(used, 0, &[glyph, Span::new(part.clone(), style)]);
+        if used >= path_pen.width() {
             break;
         }
     }
-    // The connection always stands, even over the path; the rest only where there is room.
-    let mut free = end;
-    for (i, spans) in right.iter().enumerate() {
-        let width: u16 = spans.iter().map(Span::width).sum();
-        let fits = free.saturating_sub(width) > used + 1;
-        if i > 0 && !fits {
-            break;
-        }
-        pen.spans(free.saturating_sub(width), 0, spans);
-        free = free.saturating_sub(width + 1);
+    // The rest only where there is room beside the path.
+    for spans in &right[needed..] {
+        let Some(at) = free.checked_sub(width(spans) + 1).filter(|at| *at > left + used + 1) else { break };
+        pen.spans(at, 0, spans);
+        free = at;
     }
 }
 
@@ -177,8 +185,9 @@ pub(super) fn hints(model: &Model, pen: &mut Pen<'_>) {
     let scopes = model.scopes();
     let mut x = 0;
     for binding in keys::bindings(&scopes).filter(|b| !b.hint.is_empty()) {
-        let spans =
-            [Span::new(binding.keys[0].label(), theme.strong), Span::new(format!(" {}", binding.hint), theme.muted)];
+        let armed = binding.action == keys::Action::Arm && model.armed_for().is_some();
+        let hint = if armed { "disarm" } else { binding.hint };
+        let spans = [Span::new(binding.keys[0].label(), theme.strong), Span::new(format!(" {hint}"), theme.muted)];
         let width: u16 = spans.iter().map(Span::width).sum();
         if x + width > pen.width() {
             break;

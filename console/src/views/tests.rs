@@ -229,6 +229,64 @@ fn old_data_never_says_ok() {
     assert!(old.contains("?  OK") && !old.contains("+  OK") && old.contains("STALE 42s"), "{old}");
 }
 
+fn text_of(model: &Model, size: (u16, u16)) -> String {
+    crate::tui::lines(&paint(model, &Look::new(ThemeName::Mono, true), size))
+}
+
+#[test]
+fn where_room_is_short_environment_and_arming_stand_before_all_else() {
+    let mut model = on_campaign(ThemeName::Mono);
+    press(&mut model, "W");
+    for width in [80, 40, 30] {
+        let head = text_of(&model, (width, 12)).lines().next().unwrap_or_default().to_owned();
+        assert!(head.contains("PRODUCTION") && head.contains("ARMED 5:00"), "{width}: {head}");
+    }
+    let why = "it was closed".to_owned();
+    let until = std::time::Duration::from_secs(200);
+    update(&mut model, Msg::Link(LinkEvent::State(LinkState::Backoff { tries: 12, until, why })));
+    let head = text_of(&model, (40, 12)).lines().next().unwrap_or_default().to_owned();
+    assert!(head.contains("PRODUCTION") && head.contains("ARMED 5:00") && head.contains(" x "), "{head}");
+}
+
+#[test]
+fn the_key_that_arms_says_that_it_disarms_while_armed() {
+    let mut model = with_keys("3")(ThemeName::Mono);
+    assert!(text_of(&model, (80, 24)).contains("W arm"));
+    press(&mut model, "W");
+    assert!(text_of(&model, (80, 24)).contains("W disarm"));
+}
+
+#[test]
+fn help_cuts_none_of_its_sentences() {
+    for size in [(80, 24), (40, 12)] {
+        let mut model = with_keys("3")(ThemeName::Mono);
+        update(&mut model, Msg::Resize(size.0, size.1));
+        press(&mut model, "?");
+        let mut seen = String::new();
+        for _ in 0..200 {
+            // Without the frame: the header and the hints may be cut.
+            let text = text_of(&model, size);
+            let body: Vec<&str> = text.lines().skip(1).take(usize::from(size.1) - 2).collect();
+            assert!(!body.iter().any(|line| line.contains('~') && !line.contains("half-open")), "{text}");
+            seen.push_str(&body.join(" "));
+            press(&mut model, "j");
+        }
+        let seen = seen.split_whitespace().collect::<Vec<_>>().join(" ");
+        for binding in crate::keys::bindings(&model.screen_scopes()) {
+            assert!(seen.contains(binding.help), "{size:?}: {}", binding.help);
+        }
+    }
+}
+
+#[test]
+fn a_filter_over_a_part_of_the_messages_says_so() {
+    let mut model = on_campaign(ThemeName::Mono);
+    assert!(text_of(&model, (120, 40)).contains("of 39,738"), "{}", text_of(&model, (120, 40)));
+    press(&mut model, "/nobody\n");
+    let text = text_of(&model, (120, 40));
+    assert!(text.contains("of 39,738 only") && text.contains("further down there may be one"), "{text}");
+}
+
 #[test]
 fn without_colours_the_selected_row_still_stands_out() {
     let model = with_keys("3")(ThemeName::Mono);

@@ -34,6 +34,8 @@ pub(crate) struct Behaviour {
     pub(crate) types: String,
     /// The status with which it refuses everybody, if it does.
     pub(crate) refuses: Option<u16>,
+    /// What it says with that.
+    pub(crate) because: &'static str,
     /// What it sends when it hears something.
     pub(crate) answer: Answers,
 }
@@ -45,6 +47,7 @@ impl Behaviour {
             speaks: vec![bincode_subprotocol(), JSON_SUBPROTOCOL.to_owned()],
             types: TYPES.to_owned(),
             refuses: None,
+            because: "",
             answer: Arc::new(answer),
         }
     }
@@ -167,7 +170,8 @@ async fn serve(
     #[allow(clippy::result_large_err)] // the type is the library's
     let shake = |request: &HttpRequest, mut response: Response| {
         if let Some(status) = behaviour.refuses {
-            let mut refusal = ErrorResponse::new(None);
+            let mut refusal = ErrorResponse::new(Some(behaviour.because.to_owned()));
+            refusal.headers_mut().insert("content-length", behaviour.because.len().into());
             *refusal.status_mut() = status.try_into().expect("a status");
             return Err(refusal);
         }

@@ -59,7 +59,10 @@ impl Api {
             Request::CampaignResume { id } => self.step(by, act, id, Event::Resume).await.map_err(|e| refused(&e)),
             Request::CampaignCancel { id } => self.step(by, act, id, Event::Cancel).await.map_err(|e| refused(&e)),
             Request::CampaignDelete { id } => self.delete_campaign(by, act, id).await.map_err(|e| refused(&e)),
-            Request::CampaignRestore { id } => self.restore(by, act, id).await.map_err(|e| refused(&e)),
+            Request::CampaignRestore { id, name } => {
+                self.restore(by, act, id, name.as_deref()).await.map_err(|e| refused(&e))
+            }
+            Request::CampaignEdit { id, spec } => self.edit_campaign(by, act, id, spec).await.map_err(|e| refused(&e)),
             _ => Err(Problem::new(
                 ProblemCode::Invalid,
                 "this daemon does not know the request",
@@ -430,13 +433,31 @@ impl Api {
         self.after(id)
     }
 
-    async fn restore(&self, by: &By, act: &Act, id: CampaignId) -> Result<Reply, CampaignError> {
+    async fn restore(&self, by: &By, act: &Act, id: CampaignId, name: Option<&str>) -> Result<Reply, CampaignError> {
         let row = self.campaigns().row(id, act.seen)?;
         if act.preview {
-            let effect = "would come back as it was".to_owned();
+            let effect =
+                name.map_or("would come back as it was".to_owned(), |name| format!("would come back as {name}"));
             return Ok(Reply::Preview(vec![EffectLine { what: format!("campaign {id}"), effect }]));
         }
-        self.campaigns().restore(by, &row, self.clock.now()).await?;
+        self.campaigns().restore(by, &row, name, self.clock.now()).await?;
+        self.after(id)
+    }
+
+    async fn edit_campaign(
+        &self,
+        by: &By,
+        act: &Act,
+        id: CampaignId,
+        spec: CampaignSpec,
+    ) -> Result<Reply, CampaignError> {
+        let row = self.campaigns().row(id, act.seen)?;
+        if act.preview {
+            lifecycle::next(row.record.state, Event::Edit)?;
+            let effect = "would be written anew and be a draft, which needs approval before it is sent".to_owned();
+            return Ok(Reply::Preview(vec![EffectLine { what: format!("campaign {id}"), effect }]));
+        }
+        self.campaigns().edit(by, &row, spec, self.clock.now()).await?;
         self.after(id)
     }
 

@@ -31,6 +31,7 @@ impl Api {
             Request::GuestAdd { list, fields, vouched_by } => self.add(by, act, list, fields, vouched_by).await,
             Request::GuestEdit { list, guest, changes } => self.edit(by, act, *list, guest, changes).await,
             Request::GuestDelete { list, guest } => self.delete(by, act, *list, guest).await,
+            Request::ListDelete { list } => self.delete_list(by, act, *list).await,
             Request::GuestBulk { list, change } => self.bulk(by, act, *list, &change.segment, &change.changes).await,
             Request::ImportOpen { list, file, vouched_by, country } => {
                 return Some(self.import_open(by, list, Source { file, vouched_by, country }, act.preview).await);
@@ -126,6 +127,18 @@ impl Api {
         Ok(Reply::Done(format!("{} was deleted from {list}, and its key destroyed", row.id)))
     }
 
+    async fn delete_list(&self, by: &By, act: &Act, list: ListId) -> Result<Reply, BookError> {
+        let (book, name) = (self.book(), self.book().store().list(list)?.name);
+        book.check_unused(list)?;
+        if act.preview {
+            let what = format!("the list {name} with {}", guests(book.store().guests_on(list)?));
+            let effect = "would be deleted and the keys destroyed: nothing brings them back".to_owned();
+            return Ok(Reply::Preview(vec![EffectLine { what, effect }]));
+        }
+        let gone = book.delete_list(by, list).await?;
+        Ok(Reply::Done(format!("the list {name} was deleted with {}, and the keys destroyed", guests(gone))))
+    }
+
     async fn bulk(
         &self,
         by: &By,
@@ -150,10 +163,11 @@ impl Api {
                 }
             }
             let effect = would_change(changes);
-            return Ok(Reply::Preview(vec![EffectLine { what: format!("{n} guests"), effect }]));
+            return Ok(Reply::Preview(vec![EffectLine { what: guests(n as u64), effect }]));
         }
         let n = self.book().bulk(by, list, segment.as_ref(), changes, self.clock.now()).await?;
-        Ok(Reply::Done(format!("{n} guests of {list} were changed")))
+        let were = if n == 1 { "was" } else { "were" };
+        Ok(Reply::Done(format!("{} of {list} {were} changed", guests(n))))
     }
 
     async fn import_open(&self, by: &By, list: &str, from: Source<'_>, rehearsal: bool) -> Result<Reply, Problem> {
@@ -164,9 +178,14 @@ impl Api {
         if from.vouched_by.trim().is_empty() {
             return invalid("nobody vouches for these guests", "say who may answer for writing to them");
         }
-        let (book, now) = (self.book().clone(), self.clock.now());
+        let country = crate::guests::country_code(from.country).unwrap_or_default();
+        if country.is_empty() && !from.country.trim().is_empty() {
+            let text = format!("--country: `{}` is no country code", from.country);
+            return invalid(&text, "write two letters of ISO 3166-1, such as GB or FR");
+        }
+        let from = Source { country: &country, ..from };
         let intake =
-            Intake::begin(book, by.clone(), list.trim(), from, rehearsal, now).await.map_err(|e| e.problem())?;
+            Intake::begin(self.book().clone(), by.clone(), list.trim(), from, rehearsal).map_err(|e| e.problem())?;
         let mut imports = self.imports.lock().await;
         if imports.len() >= IMPORTS {
             return Err(Problem::new(
@@ -205,6 +224,10 @@ impl Api {
         }
         done.map(Reply::Import).map_err(|e| e.problem())
     }
+}
+
+fn guests(n: u64) -> String {
+    if n == 1 { "1 guest".to_owned() } else { format!("{n} guests") }
 }
 
 /// What a change of these fields would do.

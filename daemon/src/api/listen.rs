@@ -48,6 +48,18 @@ pub enum ListenError {
         /// Its length.
         len: usize,
     },
+    /// Its folder is not there.
+    #[error(
+        "the socket {} cannot be made, since there is no folder {}: correct socket.path, or make the folder (under \
+         systemd, with RuntimeDirectory= or tmpfiles.d)",
+        path.display(), folder.display()
+    )]
+    NoFolder {
+        /// The socket.
+        path: PathBuf,
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The operating system refused.
     #[error("listening on {place}: {source}")]
     Io {
@@ -65,8 +77,10 @@ pub async fn unix(path: &Path, mode: u32) -> Result<UnixListener, ListenError> {
     if len > 107 {
         return Err(ListenError::TooLong { path: path.to_owned(), len });
     }
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(io)?;
+    // Not made here: a path that was mistyped would make a folder, and then wait where no console looks. Under systemd the
+    // socket's unit brings its folder, or RuntimeDirectory= does.
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        return Err(ListenError::NoFolder { path: path.to_owned(), folder: folder.to_owned() });
     }
     if let Ok(there) = std::fs::symlink_metadata(path) {
         if !there.file_type().is_socket() {
@@ -172,5 +186,21 @@ impl Doors {
             }
             drop(place);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_folder_that_is_not_there_is_named_and_not_made() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("mistyped");
+        let refused = unix(&folder.join("u.sock"), 0o660).await.unwrap_err();
+        assert!(matches!(&refused, ListenError::NoFolder { folder: named, .. } if *named == folder), "{refused}");
+        assert!(!folder.exists());
+        std::fs::create_dir(&folder).unwrap();
+        unix(&folder.join("u.sock"), 0o660).await.unwrap();
     }
 }

@@ -30,7 +30,7 @@ impl ToProblem for BookError {
         match self {
             Self::Store(error) => error.problem(),
             Self::NoGuest { .. } => Problem::new(ProblemCode::NotFound, self.to_string(), ""),
-            Self::Known { .. } => Problem::new(ProblemCode::Conflict, self.to_string(), ""),
+            Self::Known { .. } | Self::InUse { .. } => Problem::new(ProblemCode::Conflict, self.to_string(), ""),
             Self::Vault(_) => Problem::new(ProblemCode::Internal, self.to_string(), "see the daemon's log"),
             Self::Segment(_) | Self::Edit(_) | Self::Import(_) => {
                 Problem::new(ProblemCode::Invalid, self.to_string(), "")
@@ -45,7 +45,10 @@ impl ToProblem for CampaignError {
             Self::Store(error) => error.problem(),
             Self::Book(error) => error.problem(),
             Self::Vault(_) => Problem::new(ProblemCode::Internal, self.to_string(), "see the daemon's log"),
-            Self::State(_) | Self::Seen { .. } => Problem::new(ProblemCode::Conflict, self.to_string(), ""),
+            Self::Unknown { .. } => Problem::new(ProblemCode::NotFound, self.to_string(), ""),
+            Self::State(_) | Self::Seen { .. } | Self::NameTaken { .. } => {
+                Problem::new(ProblemCode::Conflict, self.to_string(), "")
+            }
             Self::NotReady(_) => Problem::new(ProblemCode::Refused, self.to_string(), ""),
             Self::Template(_) | Self::Spec { .. } => Problem::new(ProblemCode::Invalid, self.to_string(), ""),
         }

@@ -1,7 +1,8 @@
 //! The values that a template is rendered with: the campaign's, which all guests share, and one guest's own.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::Value;
 use minijinja::value::{Enumerator, Object};
@@ -58,6 +59,70 @@ impl Context {
     pub(super) fn value(&self) -> Value {
         Value::from_dyn_object(Arc::clone(&self.values))
     }
+
+    /// The same values, with a gap where there is none: it prints, and notes in `gaps` that it had to.
+    pub(super) fn noting(&self, gaps: &Gaps) -> Value {
+        Value::from_object(Noting { values: Arc::clone(&self.values), gaps: gaps.clone() })
+    }
+}
+
+/// Tokens that would have been printed and have no value, in the order in which they are met.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gaps(Arc<Mutex<Vec<String>>>);
+
+impl Gaps {
+    /// What was noted so far.
+    pub(super) fn tokens(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, token: &str) {
+        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !tokens.iter().any(|known| known == token) {
+            tokens.push(token.to_owned());
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Noting {
+    values: Arc<Values>,
+    gaps: Gaps,
+}
+
+impl Object for Noting {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let token = key.as_str()?;
+        let gap = || Value::from_object(Gap { token: token.to_owned(), gaps: self.gaps.clone() });
+        Some(self.values.get(token).cloned().unwrap_or_else(gap))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::NonEnumerable
+    }
+}
+
+/// Where a value is missing. Asked whether there is one it says no, as what is undefined does.
+#[derive(Debug)]
+pub(super) struct Gap {
+    token: String,
+    gaps: Gaps,
+}
+
+impl Object for Gap {
+    fn is_true(self: &Arc<Self>) -> bool {
+        false
+    }
+
+    fn render(self: &Arc<Self>, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.gaps.note(&self.token);
+        Ok(())
+    }
+}
+
+/// What a template's filters and tests are to see: nothing where there is a gap.
+pub(super) fn without_gap(value: &Value) -> Value {
+    if value.downcast_object_ref::<Gap>().is_some() { Value::UNDEFINED } else { value.clone() }
 }
 
 impl Values {

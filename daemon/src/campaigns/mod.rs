@@ -6,6 +6,7 @@
 pub mod builtin;
 pub mod compose;
 pub mod context;
+mod draft;
 pub mod estimate;
 pub mod lifecycle;
 pub mod schedule;

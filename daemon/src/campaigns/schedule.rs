@@ -93,6 +93,13 @@ pub fn parse(text: &str, now: Timestamp) -> Result<Start, ScheduleError> {
     not_past(instant, &tz, &zone, now, note)
 }
 
+/// An instant as the clocks of a zone show it: `2027-06-12 10:00 Europe/Paris`; in UTC where the zone is not known.
+pub fn in_zone(at: Timestamp, zone: &str) -> String {
+    let instant = jiff::Timestamp::from_millisecond(at.0).unwrap_or(jiff::Timestamp::MAX);
+    let (tz, zone) = TimeZone::get(zone).map_or((TimeZone::UTC, "UTC"), |tz| (tz, zone));
+    format!("{} {zone}", instant.to_zoned(tz).strftime("%Y-%m-%d %H:%M"))
+}
+
 /// `2027-06-12 10:00`, with seconds or without, with a `T` or a space. A bare day is no hour.
 fn local_time(text: &str) -> Option<DateTime> {
     if !text.contains(':') {

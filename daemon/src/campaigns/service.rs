@@ -7,18 +7,19 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use usher_common::model::{
     Audience, CampaignDetail, CampaignId, CampaignRow, CampaignSpec, CampaignState, Channel, ChannelProgress, Guest,
-    GuestId, Schedule, StateCounts, TOKENS, TemplateBody, Timestamp,
+    GuestId, Schedule, StateCounts, TemplateBody, Timestamp,
 };
 
 use super::builtin;
 use super::compose::Kit;
 use super::context::Context;
+use super::draft;
 use super::lifecycle::{self, Event};
 use super::template::{Template, TemplateError};
 use super::whatsapp::Approved;
 use crate::config::Organisation;
-use crate::guests::{BookError, GuestBook, Segment, address_on, nearest};
-use crate::store::{self, AuditEntry, By, CampaignRecord, NewCampaign, Store};
+use crate::guests::{BookError, GuestBook, Segment, address_on};
+use crate::store::{self, AuditEntry, By, CampaignRecord, Store};
 use crate::vault::VaultError;
 
 /// Days for which a deleted campaign can be restored.
@@ -27,8 +28,6 @@ pub const RESTORE_DAYS: i64 = 30;
 const EXPIRES_AFTER_HOURS: u32 = 72;
 /// Reasons that a campaign's detail lists.
 const REASONS: usize = 20;
-/// Longest name of a campaign, in characters.
-const NAME: usize = 80;
 
 /// Why something could not be done with a campaign.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +58,26 @@ pub enum CampaignError {
     /// It cannot go out as it is.
     #[error("{0}")]
     NotReady(String),
+    /// It cannot come back under its name.
+    #[error(
+        "another campaign is called `{name}` now: bring this one back with `usher campaign restore {id} --name NEW`"
+    )]
+    NameTaken {
+        /// Which.
+        id: CampaignId,
+        /// The name.
+        name: String,
+    },
+    /// There is nothing of that name.
+    #[error("{field}: there is none called `{name}`{hint}")]
+    Unknown {
+        /// What was looked for.
+        field: &'static str,
+        /// The name.
+        name: String,
+        /// What there is, or where to look.
+        hint: String,
+    },
     /// It was changed since the operator looked.
     #[error("campaign {id} changed since you looked: look again, then repeat the act")]
     Seen {
@@ -67,7 +86,7 @@ pub enum CampaignError {
     },
 }
 
-fn spec_error(field: &'static str, problem: impl Into<String>) -> CampaignError {
+pub(super) fn spec_error(field: &'static str, problem: impl Into<String>) -> CampaignError {
     CampaignError::Spec { field, problem: problem.into() }
 }
 
@@ -112,8 +131,11 @@ impl Campaigns {
         let organisations = self.organisations.read().unwrap_or_else(PoisonError::into_inner);
         organisations.iter().find(|o| o.name == name).cloned().ok_or_else(|| {
             let known: Vec<&str> = organisations.iter().map(|o| o.name.as_str()).collect();
-            let known = if known.is_empty() { "none is configured".to_owned() } else { known.join(", ") };
-            spec_error("organisation", format!("there is none called `{name}`; known are: {known}"))
+            let hint = match known.as_slice() {
+                [] => ": the daemon's configuration has no [[organisation]] yet".to_owned(),
+                known => format!("; known are: {}", known.join(", ")),
+            };
+            CampaignError::Unknown { field: "organisation", name: name.to_owned(), hint }
         })
     }
 
@@ -124,79 +146,26 @@ impl Campaigns {
         }
         match self.store().template(name)? {
             Some((_, body)) => Ok(body),
-            None => Err(spec_error("template", format!("there is none called `{name}`: see `usher template list`"))),
+            None => Err(CampaignError::Unknown {
+                field: "template",
+                name: name.to_owned(),
+                hint: ": see `usher template list`".to_owned(),
+            }),
         }
     }
 
-    /// Checks what an author wrote and stores it as a draft.
-    pub async fn create(&self, by: &By, mut spec: CampaignSpec, now: Timestamp) -> Result<CampaignId, CampaignError> {
-        let name = spec.name.split_whitespace().collect::<Vec<_>>().join(" ");
-        if name.is_empty() || name.chars().count() > NAME {
-            return Err(spec_error("name", format!("write 1 to {NAME} characters")));
-        }
-        spec.name = name;
-        if spec.channels.is_empty() {
-            return Err(spec_error("channels", "name at least one of email, sms, whatsapp, slack"));
-        }
-        let mut seen = Vec::new();
-        spec.channels.retain(|c| {
-            !seen.contains(c) && {
-                seen.push(*c);
-                true
-            }
-        });
-        let organisation = self.organisation(&spec.organisation)?;
-        let custom = self.custom(&spec)?;
-        Template::compile_with(&self.template(&spec.template)?, &custom)?;
-        approved(&spec, &custom)?;
-        for name in spec.values.keys() {
-            check_value(name)?;
-        }
-        self.check_audience(&spec.audience)?;
-        check_schedule(&spec.schedule, now)?;
-        let new = NewCampaign {
-            name_hash: self.name_hash(&spec.name),
-            sealed_spec: self.book.vault().seal_blob(b"campaign spec", &spec)?.into_bytes(),
-            organisation: organisation.name.clone(),
-            list: spec.audience.list(),
-            channels: spec.channels.clone(),
-        };
-        match self.store().campaign_create(by, &new, now).await {
-            Err(store::Error::Taken { what, .. }) => Err(store::Error::Taken { what, name: spec.name }.into()),
-            other => Ok(other?),
-        }
+    /// A text as the store keeps it.
+    pub(super) fn sealed(&self, spec: &CampaignSpec) -> Result<Vec<u8>, CampaignError> {
+        Ok(self.book.vault().seal_blob(b"campaign spec", spec)?.into_bytes())
     }
 
-    fn custom(&self, spec: &CampaignSpec) -> Result<Vec<String>, CampaignError> {
+    /// The columns that its list has beside the usual ones.
+    pub(super) fn custom(&self, spec: &CampaignSpec) -> Result<Vec<String>, CampaignError> {
         Ok(self.store().list(spec.audience.list())?.custom)
     }
 
-    fn check_audience(&self, audience: &Audience) -> Result<(), CampaignError> {
-        self.store().list(audience.list())?;
-        match audience {
-            Audience::List(_) => Ok(()),
-            Audience::Segment { list, expression } => {
-                if expression.trim().is_empty() {
-                    return Err(spec_error("segment", "it is empty: write an expression, or choose the whole list"));
-                }
-                self.book.segment(*list, expression)?;
-                Ok(())
-            }
-            Audience::Picked { list, guests } => {
-                if guests.is_empty() {
-                    return Err(spec_error("guests", "nobody is picked: name at least one guest"));
-                }
-                for guest in guests {
-                    if self.store().guest(*list, *guest)?.is_none() {
-                        return Err(spec_error("guests", format!("{guest} is not on list {list}")));
-                    }
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn name_hash(&self, name: &str) -> [u8; 16] {
+    /// A name as the store knows it.
+    pub(super) fn name_hash(&self, name: &str) -> [u8; 16] {
         self.book.vault().index_hash("campaign name", &name.to_lowercase())
     }
 
@@ -351,8 +320,14 @@ impl Campaigns {
         Ok(())
     }
 
-    /// Brings it back as it was.
-    pub async fn restore(&self, by: &By, row: &store::CampaignRow, now: Timestamp) -> Result<(), CampaignError> {
+    /// Brings it back as it was, or under another name.
+    pub async fn restore(
+        &self,
+        by: &By,
+        row: &store::CampaignRow,
+        name: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), CampaignError> {
         let Some(deleted) = row.record.deleted else {
             return Err(CampaignError::NotReady(format!("campaign {} is not deleted", row.id)));
         };
@@ -362,9 +337,20 @@ impl Campaigns {
                 row.id
             )));
         }
-        let name = self.spec(row.id)?.name;
-        match self.store().campaign_restore(by, row, &self.name_hash(&name)).await {
-            Err(store::Error::Taken { what, .. }) => Err(store::Error::Taken { what, name }.into()),
+        let mut spec = self.spec(row.id)?;
+        let renamed = match name {
+            None => None,
+            Some(name) => {
+                spec.name = draft::usable_name(name)?;
+                Some(self.sealed(&spec)?)
+            }
+        };
+        if !row.record.state.is_ended() {
+            self.store().list(row.record.list)?;
+        }
+        let restored = self.store().campaign_restore(by, row, &self.name_hash(&spec.name), renamed.as_deref()).await;
+        match restored {
+            Err(store::Error::Taken { .. }) => Err(CampaignError::NameTaken { id: row.id, name: spec.name }),
             other => {
                 other?;
                 Ok(())
@@ -442,12 +428,12 @@ pub fn channels_for(spec: &CampaignSpec, guest: &Guest) -> Vec<Channel> {
 }
 
 /// The approved template that goes in place of a campaign's words on WhatsApp.
-fn approved(spec: &CampaignSpec, custom: &[String]) -> Result<Option<Approved>, CampaignError> {
+pub(super) fn approved(spec: &CampaignSpec, custom: &[String]) -> Result<Option<Approved>, CampaignError> {
     let compiled = spec.whatsapp.as_ref().map(|written| Approved::compile(written, custom)).transpose();
     compiled.map_err(|error| spec_error("whatsapp", error.to_string()))
 }
 
-fn refuse_deleted(row: &store::CampaignRow) -> Result<(), CampaignError> {
+pub(super) fn refuse_deleted(row: &store::CampaignRow) -> Result<(), CampaignError> {
     match row.record.deleted {
         None => Ok(()),
         Some(_) => Err(CampaignError::NotReady(format!(
@@ -455,21 +441,6 @@ fn refuse_deleted(row: &store::CampaignRow) -> Result<(), CampaignError> {
             row.id, row.id
         ))),
     }
-}
-
-/// Values are given to tokens; what a guest brings along or the daemon makes is not for an author to set.
-fn check_value(name: &str) -> Result<(), CampaignError> {
-    const NOT_SET: [&str; 4] = ["guest_name", "dietary_requirements", "unsubscribe_link", "postal_address"];
-    let known = || TOKENS.iter().map(|(token, _)| *token).filter(|token| !NOT_SET.contains(token));
-    if NOT_SET.contains(&name) {
-        return Err(spec_error("values", format!("`{name}` is filled in for each guest: leave it out")));
-    }
-    if known().any(|token| token == name) {
-        return Ok(());
-    }
-    let hint = nearest(name, known()).map_or(String::new(), |n| format!(" (did you mean {n}?)"));
-    let list = known().collect::<Vec<_>>().join(", ");
-    Err(spec_error("values", format!("there is no token `{name}`{hint}; known are {list}")))
 }
 
 /// The state that sending leads to and the hour that it is due; `None` where nothing changes: one that has its hour keeps
@@ -485,22 +456,12 @@ fn start(
         return Ok(None);
     }
     let schedule = schedule.unwrap_or_else(|| spec.schedule.clone());
-    check_schedule(&schedule, now)?;
+    draft::check_schedule(&schedule, now)?;
     let (event, due) = match schedule {
         Schedule::Now => (Event::Start, now),
         Schedule::At { at, .. } => (Event::Schedule, at),
     };
     Ok(Some((lifecycle::next(row.record.state, event)?, due)))
-}
-
-fn check_schedule(schedule: &Schedule, now: Timestamp) -> Result<(), CampaignError> {
-    match schedule {
-        Schedule::At { at, zone } if *at <= now => {
-            let ago = now.millis_since(*at) / 60_000;
-            Err(spec_error("schedule", format!("that hour ({zone}) passed {ago} minutes ago: choose a later one")))
-        }
-        Schedule::At { .. } | Schedule::Now => Ok(()),
-    }
 }
 
 fn act(name: &str, id: CampaignId) -> AuditEntry {

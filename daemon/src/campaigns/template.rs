@@ -7,11 +7,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
+use minijinja::value::Rest;
+use minijinja::{AutoEscape, Environment, ErrorKind, State, UndefinedBehavior, Value};
 use thiserror::Error;
 use usher_common::model::{Channel, TOKENS, TemplateBody};
 
-use super::context::Context;
+use super::context::{Context, Gaps, without_gap};
 use crate::guests::nearest;
 
 /// Most bytes that one part of a template may have.
@@ -107,16 +108,16 @@ pub enum TemplateError {
     /// Neither text nor short text.
     #[error("the template has no text: write one; HTML alone cannot be read by everybody")]
     NoText,
-    /// A token that has no value for this guest.
+    /// Tokens that have no value for this guest.
     #[error(
-        "the {part} needs a value for {token} and there is none: fill it in with the campaign or the guest list, or \
-         write {{{{ {token} | default(\"…\") }}}}"
+        "there is no value for {}: fill in what all guests share with --value TOKEN=… (or `values` of the \
+         organisation), what each has of its own with a column of the guest list, or write \
+         {{{{ {} | default(\"…\") }}}} in the template",
+        .tokens.join(", "), .tokens.first().map_or("token", String::as_str)
     )]
-    MissingValue {
-        /// Part of the template.
-        part: &'static str,
-        /// The token.
-        token: String,
+    MissingValues {
+        /// All of them, in the order in which the message needs them.
+        tokens: Vec<String>,
     },
     /// More work than any message needs.
     #[error("the {part} takes too many steps to render: remove its loops")]
@@ -187,31 +188,46 @@ impl Template {
     /// The message as it goes out by `channel`: e-mail has subject, text and HTML; SMS and WhatsApp the short text where
     /// there is one; Slack the text.
     pub fn render(&self, channel: Channel, context: &Context) -> Result<Parts, TemplateError> {
-        match channel {
-            Channel::Email => Ok(Parts {
-                subject: one_line(&self.part(SUBJECT, context)?),
-                text: self.part(MAIL_TEXT, context)?,
-                html: if self.has_html { self.part(HTML, context)? } else { String::new() },
-            }),
-            Channel::Sms | Channel::WhatsApp if self.has_short => {
-                Ok(Parts { text: self.part(SHORT, context)?, ..Parts::default() })
-            }
-            Channel::Sms | Channel::WhatsApp | Channel::Slack => {
-                Ok(Parts { text: self.part(TEXT, context)?, ..Parts::default() })
-            }
+        let mut parts = self.parts(channel).iter().map(|&part| self.part(part, channel, context));
+        let mut next = || parts.next().unwrap_or_else(|| Ok(String::new()));
+        if channel == Channel::Email {
+            Ok(Parts { subject: one_line(&next()?), text: next()?, html: next()? })
+        } else {
+            Ok(Parts { text: next()?, ..Parts::default() })
         }
     }
 
-    fn part(&self, part: &'static str, context: &Context) -> Result<String, TemplateError> {
+    /// What a message by `channel` is made of: subject, text and HTML of an e-mail, one text of all others.
+    fn parts(&self, channel: Channel) -> &'static [&'static str] {
+        match channel {
+            Channel::Email if self.has_html => &[SUBJECT, MAIL_TEXT, HTML],
+            Channel::Email => &[SUBJECT, MAIL_TEXT],
+            Channel::Sms | Channel::WhatsApp if self.has_short => &[SHORT],
+            Channel::Sms | Channel::WhatsApp | Channel::Slack => &[TEXT],
+        }
+    }
+
+    fn part(&self, part: &'static str, channel: Channel, context: &Context) -> Result<String, TemplateError> {
         let template = self.environment.get_template(part).expect("all parts were added when it was compiled");
         template.render(context.value()).map_err(|error| match error.kind() {
             ErrorKind::OutOfFuel => TemplateError::TooMuchWork { part },
-            ErrorKind::UndefinedError => match missing(template.source(), error.line(), &self.used(part), context) {
-                Some(token) => TemplateError::MissingValue { part, token },
-                None => rendering(part, &error),
+            ErrorKind::UndefinedError => match self.missing(channel, context) {
+                tokens if tokens.is_empty() => rendering(part, &error),
+                tokens => TemplateError::MissingValues { tokens },
             },
             _ => rendering(part, &error),
         })
+    }
+
+    /// Every token that a message by `channel` would print and that has no value, so that an author fills in all of
+    /// them at once. What only an `{% if %}` asks for, or what has a default, is not missing.
+    fn missing(&self, channel: Channel, context: &Context) -> Vec<String> {
+        let gaps = Gaps::default();
+        for template in self.parts(channel).iter().filter_map(|part| self.environment.get_template(part).ok()) {
+            // A part that fails has told of its gaps up to there.
+            let _ = template.render(context.noting(&gaps));
+        }
+        gaps.tokens()
     }
 
     fn used(&self, part: &str) -> BTreeSet<String> {
@@ -270,14 +286,16 @@ fn environment() -> Environment<'static> {
     environment.set_recursion_limit(50);
     environment.set_debug(false);
     environment.set_auto_escape_callback(|part| if part == HTML { AutoEscape::Html } else { AutoEscape::None });
-    environment.add_filter("default", minijinja::filters::default);
+    environment.add_filter("default", |state: &State<'_, '_>, value: &Value, args: Rest<Value>| {
+        minijinja::filters::default(state, &without_gap(value), args)
+    });
     environment.add_filter("upper", minijinja::filters::upper);
     environment.add_filter("lower", minijinja::filters::lower);
     environment.add_filter("title", minijinja::filters::title);
     environment.add_filter("capitalize", minijinja::filters::capitalize);
     environment.add_filter("trim", minijinja::filters::trim);
-    environment.add_test("defined", minijinja::tests::is_defined);
-    environment.add_test("undefined", minijinja::tests::is_undefined);
+    environment.add_test("defined", |value: &Value| minijinja::tests::is_defined(&without_gap(value)));
+    environment.add_test("undefined", |value: &Value| minijinja::tests::is_undefined(&without_gap(value)));
     environment
 }
 
@@ -324,14 +342,6 @@ fn one_line(text: &str) -> String {
 fn rendering(part: &'static str, error: &minijinja::Error) -> TemplateError {
     let why = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     TemplateError::Render { part, line: error.line().unwrap_or(1), why }
-}
-
-/// The token on the line that failed, or else anywhere in the part, that has no value.
-fn missing(source: &str, line: Option<usize>, used: &BTreeSet<String>, context: &Context) -> Option<String> {
-    let line = line.and_then(|line| source.split('\n').nth(line - 1)).unwrap_or(source);
-    let without = |token: &&String| !context.has(token);
-    let on_line = used.iter().filter(without).filter_map(|token| word_at(line, token).map(|at| (at, token))).min();
-    on_line.map(|(_, token)| token).or_else(|| used.iter().find(without)).cloned()
 }
 
 /// Where a word stands within braces, in bytes.

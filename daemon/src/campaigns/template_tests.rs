@@ -67,12 +67,33 @@ fn a_token_without_a_value_is_named() {
     let context = Context::new(&BTreeMap::from([("venue_name".into(), " ".into())])).for_guest(&guest, &[]);
     for token in ["guest_name", "venue_name"] {
         let error = slack(&format!("{{{{ {token} }}}}"), &context).unwrap_err();
-        assert_eq!(error, TemplateError::MissingValue { part: "text", token: token.into() });
+        assert_eq!(error, TemplateError::MissingValues { tokens: vec![token.into()] });
         assert!(error.to_string().contains(&format!("{{{{ {token} | default")), "{error}");
     }
     assert_eq!(slack("Dear {{ guest_name | default(\"friend\") }}", &context).unwrap(), "Dear friend");
     assert_eq!(slack("{% if venue_name %}at {{ venue_name }}{% endif %}.", &context).unwrap(), ".");
     assert_eq!(slack("[{{ dietary_requirements }}]", &context).unwrap(), "[]");
+}
+
+#[test]
+fn all_tokens_without_a_value_are_named_at_once_and_those_that_may_be_missing_are_not() {
+    let body = crate::campaigns::builtin::find("wedding-week").unwrap().body();
+    let guest = Guest { name: "Ada".into(), ..Guest::default() };
+    let context = Context::default().for_guest(&guest, &[("unsubscribe_link", "https://u.example")]);
+    let missing = |channel| match Template::compile(&body).unwrap().render(channel, &context) {
+        Err(TemplateError::MissingValues { tokens }) => tokens,
+        other => panic!("{other:?}"),
+    };
+    let all = ["wedding_date", "ceremony_time", "venue_name", "reception_venue", "couple_names"];
+    assert_eq!(
+        (missing(Channel::Email), missing(Channel::Sms)),
+        (all.map(Into::into).into(), all.map(Into::into).into())
+    );
+    let text = "{{ venue_name | upper }} {{ rsvp_link | default(\"-\") }} {% if rsvp_deadline is defined %}\
+                {{ rsvp_deadline }}{% endif %}{% if not wedding_hashtag %}{{ couple_names }}{% endif %}";
+    let error = slack(text, &Context::default()).unwrap_err();
+    assert_eq!(error, TemplateError::MissingValues { tokens: vec!["venue_name".into(), "couple_names".into()] });
+    assert!(error.to_string().contains("no value for venue_name, couple_names: "), "{error}");
 }
 
 #[test]
@@ -130,7 +151,7 @@ fn an_email_can_always_be_unsubscribed_from() {
     let parts = of("Hi {{ unsubscribe_link }} {{ postal_address }}", "", &context).unwrap();
     assert_eq!(parts.text, "Hi https://rsvp.example/u/a1b2c3 12 Garden Lane, Springfield, IL 62701");
     let error = of("Hi", "", &Context::default()).unwrap_err();
-    assert!(matches!(error, TemplateError::MissingValue { token, .. } if token == "unsubscribe_link"));
+    assert_eq!(error, TemplateError::MissingValues { tokens: vec!["unsubscribe_link".into()] });
 }
 
 #[test]

@@ -114,6 +114,7 @@ impl Config {
             organisations: organisation::read(&mut reader),
             providers: provider::read(&mut reader),
         };
+        provider::check_senders(&mut reader, &config.providers, &config.organisations);
         if config.providers.is_empty() {
             reader.warn("provider", "no provider is set, so nothing can be sent; add a [[provider]]".to_owned());
         }

@@ -12,6 +12,7 @@ use usher_common::model::{Channel, ProviderKind};
 use super::access::{self, ProviderAccess};
 use super::check;
 use super::error::Source;
+use super::organisation::Organisation;
 use super::reader::{Reader, Section};
 use super::slot::Word;
 
@@ -116,6 +117,24 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<ProviderSettings> {
     providers
 }
 
+/// Warns of organisations whose text messages a provider cannot carry, since neither of the two names a sender.
+pub(super) fn check_senders(reader: &mut Reader<'_>, providers: &[ProviderSettings], organisations: &[Organisation]) {
+    let stuck: Vec<&str> = organisations.iter().filter(|o| o.sms_sender.is_none()).map(|o| o.name.as_str()).collect();
+    if stuck.is_empty() {
+        return;
+    }
+    for provider in providers.iter().filter(|p| p.from.is_none()) {
+        if let ProviderAccess::Twilio { messaging_service_sid: None, .. } = &provider.access {
+            let text = format!(
+                "has neither `from` nor `messaging_service_sid`, so it cannot send for {}: give one of them, or an \
+                 `sms_sender` to each organisation",
+                stuck.join(", ")
+            );
+            reader.warn(&format!("provider.{}", provider.name), text);
+        }
+    }
+}
+
 /// What a provider carries.
 fn carried(reader: &mut Reader<'_>, section: &Section, kind: ProviderKind) -> Option<Channel> {
     match kind {
@@ -213,12 +232,6 @@ fn one(
         // No word of the configuration means it.
         ProviderKind::Unknown => None,
     }?;
-    if let ProviderAccess::Twilio { messaging_service_sid: None, .. } = &access
-        && from.is_none()
-    {
-        let text = "has neither `from` nor `messaging_service_sid`: only organisations with an sms_sender can use it";
-        reader.warn(&section.shown, text.to_owned());
-    }
     Some(ProviderSettings {
         name,
         kind,

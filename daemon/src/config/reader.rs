@@ -41,8 +41,9 @@ pub(super) struct Reader<'a> {
     sections: BTreeMap<String, String>,
 }
 
-/// Variables with our prefix that are no keys: they say where the configuration itself is.
-const OWN_VARIABLES: [&str; 1] = ["USHER_CONFIG"];
+/// Variables with our prefix that are no keys: where the configuration itself is, and what the console reads in the same
+/// shell.
+const OWN_VARIABLES: [&str; 3] = ["USHER_CONFIG", "USHER_SOCKET", "USHER_PLAIN"];
 
 impl<'a> Reader<'a> {
     pub(super) fn new(sources: &'a Sources, document: Document) -> Self {

@@ -50,6 +50,14 @@ pub enum BookError {
         /// Who.
         guest: GuestId,
     },
+    /// A list that is still needed.
+    #[error("the list {list} is needed by {campaigns}: cancel or delete what shall not be sent, or wait for its end")]
+    InUse {
+        /// The list's name.
+        list: String,
+        /// The campaigns, each with its state.
+        campaigns: String,
+    },
     /// The file of an import.
     #[error(transparent)]
     Import(#[from] super::ImportError),
@@ -326,6 +334,43 @@ impl GuestBook {
         self.store.guest_delete(by, &stored, &hashes, now).await?;
         self.vault.erase(&[row.id.0])?;
         Ok(())
+    }
+
+    /// Campaigns that still need a list: neither ended nor deleted.
+    fn needed_by(&self, list: ListId) -> Result<Vec<String>, BookError> {
+        let rows = self.store.campaigns()?.into_iter().map(|row| (row.id, row.record));
+        let needs = rows.filter(|(_, r)| r.list == list && r.deleted.is_none() && !r.state.is_ended());
+        Ok(needs.map(|(id, record)| format!("{id} ({})", record.state)).collect())
+    }
+
+    /// Refuses where a campaign that has not ended still needs the list.
+    pub fn check_unused(&self, list: ListId) -> Result<(), BookError> {
+        let name = self.store.list(list)?.name;
+        match self.needed_by(list)?.join(", ") {
+            none if none.is_empty() => Ok(()),
+            campaigns => Err(BookError::InUse { list: name, campaigns }),
+        }
+    }
+
+    /// Deletes a list with all its guests and destroys their keys; answers how many they were.
+    ///
+    /// The keys go first, so that a crash leaves guests that nobody can read, and never a key without its guest.
+    pub async fn delete_list(&self, by: &By, list: ListId) -> Result<u64, BookError> {
+        self.check_unused(list)?;
+        let mut ids: Vec<u64> = Vec::new();
+        let mut cursor = None;
+        loop {
+            let guests = self.store.guests(list, cursor, PAGE)?;
+            cursor = guests.last().map(|guest| guest.id);
+            ids.extend(guests.iter().map(|guest| guest.id.0));
+            if guests.len() < PAGE {
+                break;
+            }
+        }
+        if !ids.is_empty() {
+            self.vault.erase(&ids)?;
+        }
+        Ok(self.store.list_delete(by, list, self.origin("by hand", "")?).await?)
     }
 
     /// The guest that this one would be: by its e-mail address, else by its number.

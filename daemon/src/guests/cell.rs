@@ -25,18 +25,26 @@ pub struct Defaults {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
     pub(super) kind: ProblemKind,
+    /// What is wrong and what to write.
     pub(super) message: String,
+    /// What an import made of it, for it goes on where an edit says no; empty where the message tells.
+    pub(super) fate: &'static str,
     /// Whether the value, or all of it that is usable, was kept all the same.
     pub(super) kept: bool,
 }
 
 impl Finding {
-    fn dropped(kind: ProblemKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), kept: false }
+    fn dropped(kind: ProblemKind, message: impl Into<String>, fate: &'static str) -> Self {
+        Self { kind, message: message.into(), fate, kept: false }
     }
 
-    fn kept(kind: ProblemKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), kept: true }
+    fn kept(kind: ProblemKind, message: impl Into<String>, fate: &'static str) -> Self {
+        Self { kind, message: message.into(), fate, kept: true }
+    }
+
+    /// As an import tells it.
+    pub(super) fn told(self) -> String {
+        if self.fate.is_empty() { self.message } else { format!("{}; {}", self.message, self.fate) }
     }
 }
 
@@ -45,8 +53,8 @@ impl Finding {
 pub(super) fn set(guest: &mut Guest, field: &Field, text: &str, defaults: &Defaults) -> Option<Finding> {
     if text.len() > CELL_MAX {
         set(guest, field, "", defaults);
-        let message = format!("the cell has {} bytes and was left out: {CELL_MAX} are the most", text.len());
-        return Some(Finding::dropped(ProblemKind::TooLong, message));
+        let message = format!("the cell has {} bytes, and {CELL_MAX} are the most", text.len());
+        return Some(Finding::dropped(ProblemKind::TooLong, message, "it was left out"));
     }
     let text = unguard(text.trim_matches([' ', '\t', '\r', '\n']));
     match field {
@@ -95,7 +103,7 @@ fn set_email(guest: &mut Guest, text: &str) -> Option<Finding> {
             (guest.email, guest.email_needs_utf8) = (Some(address.stored), address.needs_utf8);
             None
         }
-        Err(error) => Some(Finding::dropped(ProblemKind::Email, error.to_string())),
+        Err(error) => Some(Finding::dropped(ProblemKind::Email, error.to_string(), "the address was left out")),
     }
 }
 
@@ -112,10 +120,10 @@ fn set_phone(guest: &mut Guest, text: &str, defaults: &Defaults) -> Option<Findi
                 None
             } else {
                 let message = "a fixed line or service number cannot take text messages: it is kept for the record";
-                Some(Finding::kept(ProblemKind::Phone, message))
+                Some(Finding::kept(ProblemKind::Phone, message, ""))
             }
         }
-        Err(error) => Some(Finding::dropped(ProblemKind::Phone, error.to_string())),
+        Err(error) => Some(Finding::dropped(ProblemKind::Phone, error.to_string(), "the number was left out")),
     }
 }
 
@@ -132,18 +140,17 @@ fn set_slack(guest: &mut Guest, text: &str) -> Option<Finding> {
         return None;
     }
     let message = "this is no Slack id: copy the member or channel id (it begins with U, W, C, D or G) from Slack";
-    Some(Finding::dropped(ProblemKind::Slack, message))
+    Some(Finding::dropped(ProblemKind::Slack, message, "it was left out"))
 }
 
 fn set_plus_one(guest: &mut Guest, text: &str) -> Option<Finding> {
     let said = words::yes_or_no(text);
     guest.plus_one = said.unwrap_or(false);
-    match said {
-        Some(_) => None,
-        None => {
-            Some(Finding::dropped(ProblemKind::YesNo, "this is neither yes nor no and was read as no: write yes or no"))
-        }
+    if said.is_some() {
+        return None;
     }
+    let message = "this is neither yes nor no: write yes or no";
+    Some(Finding::dropped(ProblemKind::YesNo, message, "it was read as no"))
 }
 
 fn set_rsvp(guest: &mut Guest, text: &str) -> Option<Finding> {
@@ -153,7 +160,8 @@ fn set_rsvp(guest: &mut Guest, text: &str) -> Option<Finding> {
         Some(_) => None,
         None => Some(Finding::dropped(
             ProblemKind::Rsvp,
-            "this is no RSVP status and was read as pending: write confirmed, pending or declined",
+            "this is no RSVP status: write confirmed, pending or declined",
+            "it was read as pending",
         )),
     }
 }
@@ -170,7 +178,8 @@ fn set_country(guest: &mut Guest, text: &str) -> Option<Finding> {
         }
         None => Some(Finding::dropped(
             ProblemKind::Country,
-            "this is no country code and was left out: write two letters of ISO 3166-1, such as GB or DE",
+            "this is no country code: write two letters of ISO 3166-1, such as GB or DE",
+            "it was left out",
         )),
     }
 }
@@ -182,7 +191,7 @@ fn set_locale(guest: &mut Guest, text: &str) -> Option<Finding> {
     }
     let tag = text.replace('_', "-");
     let mut parts = tag.split('-');
-    let language = parts.next().is_some_and(|p| matches!(p.len(), 2 | 3) && p.bytes().all(|b| b.is_ascii_alphabetic()));
+    let language = parts.next().is_some_and(words::is_language);
     if language
         && tag.len() <= 35
         && parts.all(|p| (1..=8).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_alphanumeric()))
@@ -192,7 +201,8 @@ fn set_locale(guest: &mut Guest, text: &str) -> Option<Finding> {
     }
     Some(Finding::dropped(
         ProblemKind::Locale,
-        "this is no language tag and was left out: write one such as en, en-GB or fr",
+        "this is no language tag: write one such as en, en-GB or fr",
+        "it was left out",
     ))
 }
 
@@ -209,7 +219,8 @@ fn set_timezone(guest: &mut Guest, text: &str) -> Option<Finding> {
         }
         None => Some(Finding::dropped(
             ProblemKind::Timezone,
-            "this time zone is not known and was left out: write an IANA name such as Europe/Paris",
+            "this time zone is not known: write an IANA name such as Europe/Paris",
+            "it was left out",
         )),
     }
 }
@@ -228,7 +239,8 @@ fn set_preferred(guest: &mut Guest, text: &str) -> Option<Finding> {
     let hint = nearest(word, Channel::ALL.map(Channel::as_str)).map_or(String::new(), |c| format!(" (perhaps {c})"));
     Some(Finding::kept(
         ProblemKind::Preference,
-        format!("a channel here is not known{hint} and was left out: write email, sms, whatsapp or slack"),
+        format!("a channel here is not known{hint}: write email, sms, whatsapp or slack"),
+        "it was left out",
     ))
 }
 
@@ -269,6 +281,7 @@ mod tests {
             (Field::Email, "carol@", ProblemKind::Email),
             (Field::Country, "Atlantis", ProblemKind::Country),
             (Field::Locale, "English, please", ProblemKind::Locale),
+            (Field::Locale, "xx", ProblemKind::Locale),
             (Field::Timezone, "Mars/Olympus", ProblemKind::Timezone),
             (Field::Slack, "@anna", ProblemKind::Slack),
             (Field::Rsvp, "maybe", ProblemKind::Rsvp),

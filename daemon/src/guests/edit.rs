@@ -2,6 +2,8 @@
 //!
 //! An edit says no where an import would leave something out: the person who types is there to correct it.
 
+use std::collections::BTreeSet;
+
 use thiserror::Error;
 use usher_common::model::{Guest, GuestChange};
 
@@ -99,7 +101,7 @@ fn field_of(name: &str, guest: &Guest, known_custom: &[String]) -> Result<Field,
         }),
         Field::Custom(key) if known_custom.contains(&key) || guest.custom.contains_key(&key) => Ok(Field::Custom(key)),
         Field::Custom(_) => {
-            let custom = known_custom.iter().chain(guest.custom.keys()).map(String::as_str);
+            let custom: BTreeSet<&str> = known_custom.iter().chain(guest.custom.keys()).map(String::as_str).collect();
             let own: Vec<&str> = editable_names().collect();
             let known: Vec<&str> = own.into_iter().chain(custom).collect();
             Err(EditError::UnknownField {
@@ -162,6 +164,10 @@ mod tests {
         let error = edit(&[change("emial", "x")]).unwrap_err();
         assert!(error.to_string().contains("did you mean email?"), "{error}");
         assert!(edit(&[change("tabel_no", "x")]).unwrap_err().to_string().contains("did you mean table_no?"));
+        let mut there = guest();
+        there.custom.insert("table_no".to_owned(), "7".to_owned());
+        let error = apply(&there, &change("chair", "x"), &["table_no".to_owned()], &Defaults::default()).unwrap_err();
+        assert_eq!(error.to_string().matches("table_no").count(), 1, "{error}");
         assert!(matches!(edit(&[change("first name", "x")]), Err(EditError::NotEditable { .. })));
     }
 

@@ -269,7 +269,7 @@ impl Reading {
                         Field::VouchedBy => parsed.vouched_by = clean(unguard(text.trim())),
                         ref field => {
                             if let Some(finding) = cell::set(&mut guest, field, text, defaults) {
-                                parsed.say(&column.title, finding.kind, finding.message);
+                                parsed.say(&column.title, finding.kind, finding.told());
                             }
                         }
                     }

@@ -24,8 +24,12 @@ pub struct Source<'a> {
 pub struct Intake {
     book: GuestBook,
     by: By,
-    /// `None` for a rehearsal into a list that is not there.
+    /// The list's name.
+    name: String,
+    /// `None` while there is no list of that name: it is made with its first guest.
     list: Option<ListId>,
+    /// Whether the list's own columns are still to be written.
+    columns_due: bool,
     /// Count, and write nothing.
     rehearsal: bool,
     file: String,
@@ -36,27 +40,19 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Begins an import into the list of that name, which is made when there is none. A rehearsal reads and counts, and
-    /// writes nothing.
-    pub async fn begin(
-        book: GuestBook,
-        by: By,
-        list: &str,
-        from: Source<'_>,
-        rehearsal: bool,
-        now: Timestamp,
-    ) -> Result<Self, BookError> {
-        let list = if rehearsal {
-            book.store().list_named(list)?
-        } else {
-            Some(book.store().list_ensure(&by, list, now).await?)
-        };
+    /// Begins an import into the list of that name, which is made with the first guest when there is none: a file that
+    /// is refused leaves no list behind. A rehearsal reads and counts, and writes nothing.
+    pub fn begin(book: GuestBook, by: By, list: &str, from: Source<'_>, rehearsal: bool) -> Result<Self, BookError> {
+        let name = list.to_owned();
+        let list = book.store().list_named(&name)?;
         let Source { file, vouched_by, country } = from;
         let options = ImportOptions { defaults: Defaults { country: country.to_owned() } };
         Ok(Self {
             book,
             by,
+            name,
             list,
+            columns_due: true,
             rehearsal,
             file: file.to_owned(),
             vouched_by: vouched_by.to_owned(),
@@ -89,14 +85,6 @@ impl Intake {
     ) -> Result<ImportProgress, BookError> {
         if self.columns.is_empty() && !summary.columns.is_empty() {
             self.columns = summary.columns.iter().map(|(_, field)| Field::of(field)).collect();
-            let custom: Vec<String> = self
-                .columns
-                .iter()
-                .filter_map(|f| if let Field::Custom(key) = f { Some(key.clone()) } else { None })
-                .collect();
-            if let (Some(list), false) = (self.list, self.rehearsal) {
-                self.book.store().list_columns(&self.by, list, &custom).await?;
-            }
         }
         let mut problems: Vec<ImportProblem> = Vec::new();
         let mut left_out = 0;
@@ -124,10 +112,29 @@ impl Intake {
         Ok(ImportProgress { problems, ..self.progress.clone() })
     }
 
+    /// The list, made if need be, and with the columns that the file has beside the usual ones.
+    async fn ready_list(&mut self, now: Timestamp) -> Result<ListId, BookError> {
+        let list = match self.list {
+            Some(list) => list,
+            None => self.book.store().list_ensure(&self.by, &self.name, now).await?,
+        };
+        self.list = Some(list);
+        if std::mem::take(&mut self.columns_due) {
+            let key = |field: &Field| if let Field::Custom(key) = field { Some(key.clone()) } else { None };
+            let custom: Vec<String> = self.columns.iter().filter_map(key).collect();
+            self.book.store().list_columns(&self.by, list, &custom).await?;
+        }
+        Ok(list)
+    }
+
     async fn write(&mut self, batch: &[(Guest, Provenance)], now: Timestamp) -> Result<(), BookError> {
-        let Some(list) = self.list else {
-            self.progress.added += batch.len() as u64;
-            return Ok(());
+        let list = match self.list {
+            Some(list) if self.rehearsal => list,
+            None if self.rehearsal => {
+                self.progress.added += batch.len() as u64;
+                return Ok(());
+            }
+            _ => self.ready_list(now).await?,
         };
         let mut fresh: Vec<&(Guest, Provenance)> = Vec::new();
         let mut writes: Vec<GuestUpsert> = Vec::new();

@@ -32,3 +32,4 @@ pub use intake::{Intake, Source};
 pub use nearest::nearest;
 pub use phone::{PhoneError, PhoneNumber};
 pub use segment::{Segment, SegmentError};
+pub use words::country as country_code;

@@ -44,7 +44,7 @@ pub(super) fn eats_everything(text: &str) -> bool {
 
 /// ISO 3166-1 alpha-2 in upper case, from such a code in any case or from `UK`, `USA` or another alpha-3 code of the
 /// countries where people write it.
-pub(super) fn country(text: &str) -> Option<String> {
+pub fn country(text: &str) -> Option<String> {
     let code = text.trim().to_ascii_uppercase();
     let code = match code.as_str() {
         "UK" | "GBR" => "GB",
@@ -74,6 +74,24 @@ const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB B
     MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS \
     PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL \
     TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW";
+
+/// Whether a language tag may begin with this: two letters that ISO 639-1 assigns, or any three, of which there are
+/// thousands.
+pub(super) fn is_language(text: &str) -> bool {
+    let code = text.to_ascii_lowercase();
+    match code.len() {
+        2 => LANGUAGES.split_ascii_whitespace().any(|known| known == code),
+        3 => code.bytes().all(|b| b.is_ascii_lowercase()),
+        _ => false,
+    }
+}
+
+/// ISO 639-1, all codes in use.
+const LANGUAGES: &str = "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de \
+    dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it \
+    iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt my na nb nd \
+    ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg sh si sk sl sm sn so sq sr ss st \
+    su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu";
 
 #[cfg(test)]
 mod tests {

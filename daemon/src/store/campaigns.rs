@@ -90,10 +90,12 @@ impl Store {
         changes.extend(self.pieces_put(space::CAMPAIGN_SPEC, &space::id(id.0), &new.sealed_spec)?);
         let audit =
             AuditEntry::Act { act: "campaign.create".into(), object: id.to_string(), detail: new.organisation.clone() };
-        let expect = vec![Precondition::Absent { space: space::CAMPAIGN_NAME, key: name }];
+        let expect =
+            vec![Precondition::Absent { space: space::CAMPAIGN_NAME, key: name }, super::guests::there(new.list)];
         match self.commit(by, vec![audit], expect, changes).await {
             Ok(_) => Ok(id),
-            Err(super::CommitError::Conflict { .. }) => Err(taken()),
+            // Either somebody took the name, or the list went.
+            Err(super::CommitError::Conflict { .. }) => Err(self.list(new.list).err().unwrap_or_else(taken)),
             Err(e) => Err(e.into()),
         }
     }
@@ -162,13 +164,47 @@ impl Store {
         self.campaign_commit(by, row, changes, audit).await
     }
 
-    /// Brings a campaign back; its name must still be free.
-    pub async fn campaign_restore(&self, by: &By, row: &CampaignRow, name_hash: &[u8; 16]) -> Result<u64, Error> {
+    /// Writes a campaign anew: its record and its text. Words that were pinned are so no longer. `before` is the hash of
+    /// its name until now.
+    pub async fn campaign_rewrite(
+        &self,
+        by: &By,
+        row: &CampaignRow,
+        record: &CampaignRecord,
+        (before, now): (&[u8; 16], &[u8; 16]),
+        sealed_spec: &[u8],
+    ) -> Result<u64, Error> {
+        let mut changes = vec![put_record(row.id, record)];
+        if before != now {
+            if self.engine.get(space::CAMPAIGN_NAME, now)?.is_some() {
+                return Err(taken());
+            }
+            changes.push(Change::Delete { space: space::CAMPAIGN_NAME, key: before.to_vec() });
+            changes.push(put(space::CAMPAIGN_NAME, now.to_vec(), 0, &row.id.0));
+        }
+        changes.extend(self.pieces_put(space::CAMPAIGN_SPEC, &space::id(row.id.0), sealed_spec)?);
+        changes.extend(self.pieces_delete(space::CAMPAIGN_BODY, &space::id(row.id.0))?);
+        let audit = AuditEntry::Act { act: "campaign.edit".into(), object: row.id.to_string(), detail: String::new() };
+        self.campaign_commit(by, row, changes, audit).await
+    }
+
+    /// Brings a campaign back; its name must be free. `renamed` is its text, where that says another name than before.
+    pub async fn campaign_restore(
+        &self,
+        by: &By,
+        row: &CampaignRow,
+        name_hash: &[u8; 16],
+        renamed: Option<&[u8]>,
+    ) -> Result<u64, Error> {
         if self.engine.get(space::CAMPAIGN_NAME, name_hash)?.is_some() {
             return Err(taken());
         }
         let record = CampaignRecord { deleted: None, ..row.record.clone() };
-        let changes = vec![put_record(row.id, &record), put(space::CAMPAIGN_NAME, name_hash.to_vec(), 0, &row.id.0)];
+        let mut changes =
+            vec![put_record(row.id, &record), put(space::CAMPAIGN_NAME, name_hash.to_vec(), 0, &row.id.0)];
+        if let Some(spec) = renamed {
+            changes.extend(self.pieces_put(space::CAMPAIGN_SPEC, &space::id(row.id.0), spec)?);
+        }
         let audit =
             AuditEntry::Act { act: "campaign.restore".into(), object: row.id.to_string(), detail: String::new() };
         self.campaign_commit(by, row, changes, audit).await

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use usher_common::model::{CampaignState, Channel, GuestId, ListId, MessageId, MessageState, OutcomeClass, Timestamp};
+use usher_common::model::{CampaignState, Channel, GuestId, MessageId, MessageState, OutcomeClass, Timestamp};
 
 use super::engine::{Engine, Options};
 use super::*;
@@ -38,11 +38,12 @@ impl Desk {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path());
+        let list = store.list_ensure(&by(), "everyone", NOW).await.unwrap();
         let new = NewCampaign {
             name_hash: [1; 16],
             sealed_spec: vec![7; 100],
             organisation: "ada-and-ben".into(),
-            list: ListId(1),
+            list,
             channels: vec![Channel::Email, Channel::Sms],
         };
         let id = store.campaign_create(&by(), &new, NOW).await.unwrap();

@@ -45,6 +45,14 @@ pub struct Upserted {
     pub changed: u64,
 }
 
+/// Rows of a list that are deleted in one commit.
+const AT_ONCE: usize = 1000;
+
+/// The condition that a list is there: nothing is put on one that was deleted meanwhile.
+pub(super) fn there(list: ListId) -> Precondition {
+    Precondition::StateIn { space: space::LIST, key: space::id(list.0), states: 1 }
+}
+
 impl Store {
     /// All guest lists with their sizes, in order of id.
     pub fn lists(&self) -> Result<Vec<(ListId, ListRecord, u64)>, Error> {
@@ -146,7 +154,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Upserted, Error> {
         let mut done = Upserted::default();
-        let mut expect = Vec::new();
+        let mut expect = vec![there(list)];
         let mut changes = Vec::new();
         for guest in guests {
             let key = space::guest(list, guest.id);
@@ -207,6 +215,55 @@ impl Store {
             }
             Err(e) => Err(e.into()),
         }
+    }
+
+    /// Deletes a list with all its guests. Their keys are the vault's to destroy, before.
+    ///
+    /// `origin` is for the audit trail, sealed. The rows go in several commits, the list's own row with the last one: a deletion that a crash cut short is done
+    /// by deleting the list again. A list that somebody writes to meanwhile stays, as [`Error::Changed`].
+    pub async fn list_delete(&self, by: &By, id: ListId, origin: Vec<u8>) -> Result<u64, Error> {
+        let (record, row) = self
+            .read::<ListRecord>(space::LIST, &space::id(id.0), "a guest list")?
+            .ok_or_else(|| Error::Missing { what: "guest list", name: id.to_string() })?;
+        let expect = vec![Precondition::Version { space: space::LIST, key: space::id(id.0), version: row.version }];
+        let refused = |error| match error {
+            super::CommitError::Conflict { .. } => Error::Changed { what: "guest list", name: record.name.clone() },
+            other => other.into(),
+        };
+        let mut gone = 0;
+        loop {
+            let keys = self.first_keys(space::GUEST, id)?;
+            if keys.is_empty() {
+                break;
+            }
+            let n = keys.len() as u64;
+            let mut changes: Vec<Change> =
+                keys.into_iter().map(|key| Change::Delete { space: space::GUEST, key }).collect();
+            changes.push(counts::list(id, -i64::try_from(n).unwrap_or(i64::MAX)));
+            self.commit(by, Vec::new(), expect.clone(), changes).await.map_err(refused)?;
+            gone += n;
+        }
+        loop {
+            let keys = self.first_keys(space::ADDRESS, id)?;
+            if keys.is_empty() {
+                break;
+            }
+            let changes = keys.into_iter().map(|key| Change::Delete { space: space::ADDRESS, key }).collect();
+            self.commit(by, Vec::new(), expect.clone(), changes).await.map_err(refused)?;
+        }
+        let changes = vec![
+            Change::Delete { space: space::LIST, key: space::id(id.0) },
+            Change::Delete { space: space::LIST_NAME, key: record.name.as_bytes().to_vec() },
+        ];
+        let audit = AuditEntry::Guests { act: "list.delete".into(), list: id.0, origin, counts: (0, 0, gone) };
+        self.commit(by, vec![audit], expect.clone(), changes).await.map_err(refused)?;
+        Ok(gone)
+    }
+
+    /// The first rows of a list in a keyspace that is ordered by list.
+    fn first_keys(&self, space: super::engine::Space, list: ListId) -> Result<Vec<Vec<u8>>, Error> {
+        let rows = self.engine.scan_prefix(space, &space::id(list.0)).take(AT_ONCE);
+        Ok(rows.map(|row| row.map(|(key, _)| key)).collect::<Result<_, _>>()?)
     }
 
     /// Whether an address must not be written to, and why.

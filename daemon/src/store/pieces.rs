@@ -37,6 +37,18 @@ impl Store {
         Ok(changes)
     }
 
+    /// The changes that delete a value; none where there is none.
+    pub(super) fn pieces_delete(&self, space: Space, base: &[u8]) -> Result<Vec<Change>, Error> {
+        let mut changes = Vec::new();
+        for n in 0..PIECES {
+            if self.engine.get(space, &key(base, n))?.is_none() {
+                break;
+            }
+            changes.push(Change::Delete { space, key: key(base, n) });
+        }
+        Ok(changes)
+    }
+
     /// A value, put together; `None` when it has no first piece.
     pub(super) fn pieces_get(&self, space: Space, base: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let mut value: Option<Vec<u8>> = None;

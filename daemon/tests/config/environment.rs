@@ -263,3 +263,28 @@ fn a_reload_says_what_takes_effect_and_what_waits() {
     let (_, waits) = text(reload(&old, &gone));
     assert!(waits.contains("provider.b.name"), "{waits}");
 }
+
+#[test]
+fn what_the_console_reads_is_no_mistake_and_what_nobody_reads_is_one() {
+    let ours = load(&sources(None, &[("USHER_SOCKET", "/run/usher/usherd.sock"), ("USHER_PLAIN", "1")]));
+    assert!(ours.warnings.iter().all(|w| !w.to_string().contains("USHER_")), "{:?}", ours.warnings);
+    let other = load(&sources(None, &[("USHER_SOKET_PATH", "/x")]));
+    assert!(other.warnings.iter().any(|w| w.to_string().contains("did you mean USHER_SOCKET_PATH?")));
+}
+
+#[test]
+fn a_provider_without_a_sender_matters_to_organisations_without_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let warned = |sender: &str| {
+        let file = folder.path().join("usherd.toml");
+        let twilio = format!(
+            "[[provider]]\nname = \"twilio\"\nkind = \"twilio\"\naccount_sid = \"{SID}\"\n\
+             [[organisation]]\nname = \"ada\"\n{sender}\n"
+        );
+        fs::write(&file, twilio).unwrap();
+        let loaded = load(&sources(Some(&file), &[("TWILIO_AUTH_TOKEN", LONG)]));
+        loaded.warnings.iter().map(ToString::to_string).find(|w| w.contains("messaging_service_sid"))
+    };
+    assert!(warned("").is_some_and(|w| w.starts_with("provider.twilio: ") && w.contains("for ada:")));
+    assert_eq!(warned("sms_sender = \"+441632960001\""), None);
+}

@@ -10,5 +10,5 @@ mod stage;
 pub use desk::{Desk, PATIENCE, VOUCHER};
 pub use list::guest_list;
 pub use programs::{Programs, ProgramsError};
-pub use raw::{DeafClient, RawSession, raw_session, text};
+pub use raw::{DeafClient, RawSession, raw_session, raw_session_offering, text};
 pub use stage::{ORGANISATION, Plan, Stage, TOKEN, free_port};

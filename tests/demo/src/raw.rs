@@ -24,9 +24,14 @@ pub type RawSession = WebSocketStream<TcpStream>;
 
 /// Opens a session at the daemon's TCP port; frames are the caller's.
 pub async fn raw_session(address: &str) -> anyhow::Result<RawSession> {
+    raw_session_offering(address, JSON_SUBPROTOCOL).await
+}
+
+/// The same with an offer of subprotocols of one's own. The library's error can be had from a refusal.
+pub async fn raw_session_offering(address: &str, offer: &str) -> anyhow::Result<RawSession> {
     let mut request = format!("ws://{address}{SESSION_PATH}").into_client_request()?;
     let headers = request.headers_mut();
-    headers.insert("sec-websocket-protocol", JSON_SUBPROTOCOL.parse()?);
+    headers.insert("sec-websocket-protocol", offer.parse()?);
     headers.insert("authorization", format!("Bearer {TOKEN}").parse()?);
     let socket = TcpSocket::new_v4()?;
     socket.set_recv_buffer_size(EAR)?;

@@ -89,6 +89,8 @@ async fn files_that_are_no_guest_list_are_refused_with_the_reason() {
         let output = usher(&stage, &["guests", "import", &file, "--list", "x", "--vouched-by", "Ada"]).await;
         answered(&output, 1, &[word]);
     }
+    let lists = usher(&stage, &["guests", "lists"]).await;
+    assert_eq!(said(&lists).lines().count(), 1, "no list is left behind: {}", said(&lists));
     // UTF-16 with its mark is what a spreadsheet exports: it is read, and said.
     let utf16: Vec<u8> = "email,name\na@example.org,A\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let utf16 = [vec![0xFF, 0xFE], utf16].concat();
@@ -118,10 +120,10 @@ async fn templates_segments_and_schedules_that_cannot_work_are_refused() {
     answered(&typo, 1, &["did you mean group?", "\n  rsvp = confirmed and gruop = family\n                       ^"]);
     let past = usher(&stage, &with(&["--name", "past", "--at", "2020-01-01 10:00 Europe/London"])).await;
     answered(&past, 1, &["schedule: ", "is in the past", "choose a later one"]);
-    answered(&with_campaign(&stage, "approve", "past").await, 1, &["no campaign", "past"]);
+    answered(&with_campaign(&stage, "approve", "past").await, 4, &["no campaign", "past"]);
     let nobody = usher(&stage, &with(&["--name", "nobody", "--segment", "group = nobody"])).await;
     answered(&nobody, 0, &["nobody"]);
-    answered(&with_campaign(&stage, "approve", "nobody").await, 1, &["nobody to write to"]);
+    answered(&with_campaign(&stage, "approve", "nobody").await, 1, &["has no recipients"]);
     assert_eq!(stage.simulator.record().total(), 0);
 }
 

@@ -146,7 +146,7 @@ async fn a_cancelled_campaign_ends_and_can_be_put_aside_and_brought_back() {
     books_agree(&detail, &stage);
     let deleted = desk.on_campaign(Request::CampaignDelete { id }).await.unwrap();
     assert!(deleted.row.deleted.is_some());
-    let restored = desk.on_campaign(Request::CampaignRestore { id }).await.unwrap();
+    let restored = desk.on_campaign(Request::CampaignRestore { id, name: None }).await.unwrap();
     assert!(restored.row.deleted.is_none());
 }
 

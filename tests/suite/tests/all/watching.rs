@@ -4,8 +4,8 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use usher::session::{Client, SessionError, Target};
 use usher_common::model::{CampaignState, Channel};
-use usher_common::protocol::{CLIENT_FRAME_CAP, Topic};
-use usher_demo::{DeafClient, Desk, Plan, Stage, TOKEN, guest_list, raw_session};
+use usher_common::protocol::{CLIENT_FRAME_CAP, ClientFrame, JSON_SUBPROTOCOL, TYPES, Topic};
+use usher_demo::{DeafClient, Desk, Plan, Stage, TOKEN, guest_list, raw_session, raw_session_offering, text};
 
 async fn stage() -> Stage {
     Stage::set(Plan { tcp: true, ..Plan::default() }).await.unwrap()
@@ -85,4 +85,24 @@ async fn a_frame_beyond_the_cap_ends_that_session_only() {
     }
     assert!(!answered, "nothing was done with the frame");
     assert!(stage.desk().await.unwrap().list("nobody").await.is_err(), "the daemon still answers");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_console_of_other_types_is_told_what_is_spoken_or_speaks_json() {
+    let stage = stage().await;
+    let address = stage.address().unwrap();
+    let other = "usher.v1.bincode.0000000000000000";
+    let refused = raw_session_offering(&address, other).await.unwrap_err();
+    let Some(Error::Http(response)) = refused.downcast_ref::<Error>() else { panic!("{refused:#}") };
+    let body = String::from_utf8_lossy(response.body().as_deref().unwrap_or_default()).into_owned();
+    assert_eq!(response.status(), 400);
+    for word in ["no common subprotocol", TYPES, JSON_SUBPROTOCOL] {
+        assert!(body.contains(word), "`{word}` is missing in: {body}");
+    }
+    let mut both = raw_session_offering(&address, &format!("{other}, {JSON_SUBPROTOCOL}")).await.unwrap();
+    both.send(text(&ClientFrame::Hello { client: "an older console".to_owned() })).await.unwrap();
+    match both.next().await {
+        Some(Ok(Message::Text(welcome))) => assert!(welcome.contains("Welcome") && welcome.contains(TYPES)),
+        frame => panic!("no welcome in JSON: {frame:?}"),
+    }
 }
