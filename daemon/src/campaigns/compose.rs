@@ -8,7 +8,7 @@ use usher_common::model::{
 };
 
 use super::context::Context;
-use super::service::CampaignError;
+use super::error::CampaignError;
 use super::sms;
 use super::template::{Parts, Template, TemplateError};
 use super::whatsapp::{self, Approved, WhatsAppError};

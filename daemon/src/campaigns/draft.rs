@@ -5,9 +5,10 @@
 
 use usher_common::model::{Audience, CampaignId, CampaignSpec, Schedule, TOKENS, Timestamp};
 
+use super::error::{CampaignError, spec_error};
 use super::lifecycle::{self, Event};
 use super::schedule::in_zone;
-use super::service::{CampaignError, Campaigns, approved, refuse_deleted, spec_error};
+use super::service::{Campaigns, approved, refuse_deleted};
 use super::template::Template;
 use crate::guests::nearest;
 use crate::store::{self, By, CampaignRecord, NewCampaign};

@@ -6,7 +6,8 @@ use usher_common::model::{Channel, Guest, GuestId, MessageId, Rendered};
 use usher_common::protocol::GuestName;
 
 use super::compose::Kit;
-use super::service::{CampaignError, Campaigns, channels_for};
+use super::error::CampaignError;
+use super::service::{Campaigns, channels_for};
 use super::sms;
 use crate::config::Tier;
 

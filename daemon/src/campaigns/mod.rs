@@ -7,6 +7,7 @@ pub mod builtin;
 pub mod compose;
 pub mod context;
 mod draft;
+mod error;
 pub mod estimate;
 pub mod lifecycle;
 pub mod schedule;
@@ -15,4 +16,5 @@ pub mod sms;
 pub mod template;
 pub mod whatsapp;
 
-pub use service::{CampaignError, Campaigns, channels_for};
+pub use error::CampaignError;
+pub use service::{Campaigns, channels_for};

@@ -14,13 +14,13 @@ use super::builtin;
 use super::compose::Kit;
 use super::context::Context;
 use super::draft;
+use super::error::{CampaignError, spec_error};
 use super::lifecycle::{self, Event};
-use super::template::{Template, TemplateError};
+use super::template::Template;
 use super::whatsapp::Approved;
 use crate::config::Organisation;
-use crate::guests::{BookError, GuestBook, Segment, address_on};
+use crate::guests::{GuestBook, Segment, address_on};
 use crate::store::{self, AuditEntry, By, CampaignRecord, Store};
-use crate::vault::VaultError;
 
 /// Days for which a deleted campaign can be restored.
 pub const RESTORE_DAYS: i64 = 30;
@@ -28,67 +28,6 @@ pub const RESTORE_DAYS: i64 = 30;
 const EXPIRES_AFTER_HOURS: u32 = 72;
 /// Reasons that a campaign's detail lists.
 const REASONS: usize = 20;
-
-/// Why something could not be done with a campaign.
-#[derive(Debug, thiserror::Error)]
-pub enum CampaignError {
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    /// Guests, lists, segments.
-    #[error(transparent)]
-    Book(#[from] BookError),
-    /// Sealing.
-    #[error(transparent)]
-    Vault(#[from] VaultError),
-    /// The template.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// The campaign's state.
-    #[error(transparent)]
-    State(#[from] lifecycle::Refusal),
-    /// What the author wrote.
-    #[error("{field}: {problem}")]
-    Spec {
-        /// Which part.
-        field: &'static str,
-        /// What is wrong with it, and what to do.
-        problem: String,
-    },
-    /// It cannot go out as it is.
-    #[error("{0}")]
-    NotReady(String),
-    /// It cannot come back under its name.
-    #[error(
-        "another campaign is called `{name}` now: bring this one back with `usher campaign restore {id} --name NEW`"
-    )]
-    NameTaken {
-        /// Which.
-        id: CampaignId,
-        /// The name.
-        name: String,
-    },
-    /// There is nothing of that name.
-    #[error("{field}: there is none called `{name}`{hint}")]
-    Unknown {
-        /// What was looked for.
-        field: &'static str,
-        /// The name.
-        name: String,
-        /// What there is, or where to look.
-        hint: String,
-    },
-    /// It was changed since the operator looked.
-    #[error("campaign {id} changed since you looked: look again, then repeat the act")]
-    Seen {
-        /// Which.
-        id: CampaignId,
-    },
-}
-
-pub(super) fn spec_error(field: &'static str, problem: impl Into<String>) -> CampaignError {
-    CampaignError::Spec { field, problem: problem.into() }
-}
 
 /// Guests of an audience, and where the next window of it begins; `None` at its end.
 pub type Window = (Vec<(GuestId, Guest)>, Option<GuestId>);
