@@ -145,7 +145,7 @@ async fn a_full_disk_takes_nothing_new_in_and_keeps_what_there_is() {
     let kept = usher(&stage, &["guests", "list", "everyone"]).await;
     answered(&kept, 0, &["example"]);
     let status = usher(&stage, &["status"]).await;
-    answered(&status, 0, &["CRIT", "nothing new is taken in"]);
+    answered(&status, 0, &["x DOWN", "nothing new is taken in"]);
 }
 
 async fn with_campaign(stage: &Stage, act: &str, name: &str) -> Output {
