@@ -20,10 +20,11 @@ const CROWDS: [usize; 3] = [1, 16, 256];
 /// Measures `count` appends, and `count` commits for each crowd (a few dozen more where they do not divide).
 pub(crate) async fn measure(count: usize) -> anyhow::Result<Vec<Line>> {
     let folder = tempfile::Builder::new().prefix("usher-bench-").tempdir().context("making a temporary folder")?;
-    let path = folder.path().join("plain");
-    let plain = tokio::task::spawn_blocking(move || plain(&path, count)).await.context("appending")??;
     let mut lines = Vec::new();
     for crowd in CROWDS {
+        // Each time anew: a disk that others write to is not equally fast for long.
+        let path = folder.path().join(format!("plain-{crowd}"));
+        let plain = tokio::task::spawn_blocking(move || plain(&path, count)).await.context("appending")??;
         let clock = Clock::system();
         let dir = folder.path().join(format!("store-{crowd}"));
         let options = Options::new(dir, [7; 32], "bench".to_owned(), Arc::new(move || clock.now()));
