@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use usherd::clock::Clock;
 use usherd::store::engine::{By, Change, Commit, Engine, Options, Space};
 
-use crate::Line;
+use crate::table::{self, Line};
 
 /// About what a message's outcome takes.
 const SIZE: usize = 300;
@@ -20,10 +20,11 @@ const CROWDS: [usize; 3] = [1, 16, 256];
 /// Measures `count` appends, and `count` commits for each crowd (a few dozen more where they do not divide).
 pub(crate) async fn measure(count: usize) -> anyhow::Result<Vec<Line>> {
     let folder = tempfile::Builder::new().prefix("usher-bench-").tempdir().context("making a temporary folder")?;
-    let path = folder.path().join("plain");
-    let plain = tokio::task::spawn_blocking(move || plain(&path, count)).await.context("appending")??;
-    let mut lines = vec![plain];
+    let mut lines = Vec::new();
     for crowd in CROWDS {
+        // Each time anew: a disk that others write to is not equally fast for long.
+        let path = folder.path().join(format!("plain-{crowd}"));
+        let plain = tokio::task::spawn_blocking(move || plain(&path, count)).await.context("appending")??;
         let clock = Clock::system();
         let dir = folder.path().join(format!("store-{crowd}"));
         let options = Options::new(dir, [7; 32], "bench".to_owned(), Arc::new(move || clock.now()));
@@ -47,15 +48,20 @@ pub(crate) async fn measure(count: usize) -> anyhow::Result<Vec<Line>> {
         }
         let seconds = begun.elapsed().as_secs_f64();
         engine.close().await.context("closing the store")?;
-        let mut line =
-            Line { what: format!("commits, {crowd} at once"), count: crowd * each, seconds, remark: String::new() };
-        line.remark = format!("{:.2} of an append with fdatasync", line.rate() / lines[0].rate());
+        let rate = (crowd * each) as f64 / seconds;
+        let line = Line::new(
+            format!("{} commits, {crowd} at once", table::count(crowd * each)),
+            table::rate(crowd * each, seconds),
+        )
+        .beside(format!("append and fdatasync {}/s: {:.2} times", table::whole(plain), rate / plain))
+        .remark(format!("{SIZE} bytes each"));
         lines.push(line);
     }
     Ok(lines)
 }
 
-fn plain(path: &std::path::Path, count: usize) -> anyhow::Result<Line> {
+/// Appends a second, each durable before the next.
+fn plain(path: &std::path::Path, count: usize) -> anyhow::Result<f64> {
     let mut file = std::fs::File::create(path).context("making the file to append to")?;
     let record = [0x5a; SIZE];
     let begun = Instant::now();
@@ -63,6 +69,5 @@ fn plain(path: &std::path::Path, count: usize) -> anyhow::Result<Line> {
         file.write_all(&record).context("appending")?;
         file.sync_data().context("fdatasync")?;
     }
-    let seconds = begun.elapsed().as_secs_f64();
-    Ok(Line { what: "append and fdatasync".to_owned(), count, seconds, remark: format!("{SIZE} bytes each") })
+    Ok(count as f64 / begun.elapsed().as_secs_f64())
 }

@@ -1,31 +1,44 @@
-//! `usher-bench`: how fast it is, as one table. Messages through the whole daemon beside a bare client that posts the same
-//! requests to the same sink; e-mail in batches; commits of the store beside plain appends with an fdatasync each.
+//! `usher-bench`: how fast and how small it is, as one table, each figure beside its yardstick from the same run.
+//! `docs/performance.md` says what each line means.
 //!
-//! The sink is the simulator in a process of its own. Build with `--release`; a debug build says so in the table.
+//! Daemon, sink and the bare client are three processes, which share the machine. Build with `--release`; a debug build
+//! says so in the table. Whatever came twice, or not at all, is an error in the table and in the exit code.
 
+mod bare;
 mod commits;
+mod import;
 mod messages;
 mod process;
+mod queued;
+mod run;
+mod sink;
+mod stored;
+mod sustained;
+mod table;
 mod watched;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+
+use table::Line;
 
 /// Measures the daemon and prints a table.
 #[derive(Debug, Parser)]
 #[command(name = "usher-bench", version)]
 struct Flags {
-    /// What to measure; everything unless told
+    /// What to measure; everything but `sustained` unless told
     #[command(subcommand)]
     what: Option<What>,
-    /// Few of everything: proves that the benchmark runs, and measures nothing
+    /// Few of everything, `sustained` too: proves that the benchmark runs, and measures nothing
     #[arg(long, global = true)]
     small: bool,
 }
 
-#[derive(Debug, Clone, Subcommand)]
+#[derive(Debug, Clone, Copy, Subcommand)]
 enum What {
     /// SMS through the daemon, an HTTP request each, beside a bare client on the same sink
     Message {
@@ -33,58 +46,97 @@ enum What {
         #[arg(long, default_value_t = MESSAGES)]
         messages: usize,
     },
-    /// E-mail through the daemon, in batches
+    /// E-mail through the daemon in batches, beside a bare client that posts the same batches
     Batches {
+        /// How many
+        #[arg(long, default_value_t = MESSAGES)]
+        messages: usize,
+    },
+    /// Short letters and long ones
+    Templates {
+        /// How many of each
+        #[arg(long, default_value_t = FEWER)]
+        messages: usize,
+    },
+    /// A thousand messages at once, at a provider that takes 20 ms for each
+    Crowd {
         /// How many
         #[arg(long, default_value_t = MESSAGES)]
         messages: usize,
     },
     /// Durable commits of the store, beside write and fdatasync
     Commits,
+    /// A guest list, beside reading its file
+    Import {
+        /// Rows
+        #[arg(long, default_value_t = MANY)]
+        guests: usize,
+    },
+    /// Memory with a queue that nobody takes from, and the start after a kill
+    Queued {
+        /// How many wait
+        #[arg(long, default_value_t = MANY)]
+        queued: usize,
+    },
+    /// What a message costs, and takes of the disk, when many are stored already
+    Stored {
+        /// How many are done before
+        #[arg(long, default_value_t = MANY)]
+        stored: usize,
+    },
     /// A campaign that nobody watches, beside one with 102 clients attached, one more of which reads nothing
     Watched {
         /// How many messages a campaign
         #[arg(long, default_value_t = MESSAGES)]
         messages: usize,
     },
+    /// Campaign after campaign, and the rate in each ten seconds
+    Sustained {
+        /// How long: `90s` or `5m`
+        #[arg(long = "for", default_value = "5m", value_parser = span)]
+        span: Duration,
+    },
     /// The providers that the others send to
     #[command(hide = true)]
-    Sink,
+    Sink {
+        /// How long it thinks before each answer
+        #[arg(long, default_value_t = 0)]
+        latency_ms: u64,
+    },
 }
 
 const MESSAGES: usize = 20_000;
+const FEWER: usize = 10_000;
+const MANY: usize = 100_000;
 const SMALL: usize = 200;
+const SMALL_SPAN: Duration = Duration::from_secs(3);
 
-/// A line of the table.
-struct Line {
-    what: String,
-    /// How many were done.
-    count: usize,
-    seconds: f64,
-    /// What else there is to say.
-    remark: String,
-}
-
-impl Line {
-    fn rate(&self) -> f64 {
-        self.count as f64 / self.seconds
-    }
-}
+const ALL: [What; 9] = [
+    What::Message { messages: MESSAGES },
+    What::Batches { messages: MESSAGES },
+    What::Templates { messages: FEWER },
+    What::Crowd { messages: MESSAGES },
+    What::Watched { messages: MESSAGES },
+    What::Commits,
+    What::Import { guests: MANY },
+    What::Queued { queued: MANY },
+    What::Stored { stored: MANY },
+];
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
     // The bare client asks for one when it is made; nobody else may have set it.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let measured = tokio::runtime::Runtime::new().map_err(anyhow::Error::from).and_then(|runtime| {
-        runtime.block_on(async {
-            match &flags.what {
-                Some(What::Sink) => process::serve().await.map(|()| Vec::new()),
-                what => measure(what.as_ref(), flags.small).await,
-            }
-        })
-    });
-    let (text, code) = match measured {
-        Ok(lines) => (table(&lines), ExitCode::SUCCESS),
+    let ended = match flags.what {
+        Some(What::Sink { latency_ms }) => sink(Duration::from_millis(latency_ms)).map(|()| Vec::new()),
+        what => measure(what, flags.small),
+    };
+    let (text, code) = match ended {
+        Ok(lines) if lines.is_empty() => (String::new(), ExitCode::SUCCESS),
+        Ok(lines) => {
+            let right = lines.iter().all(Line::is_right);
+            (table::table(&lines), if right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
         Err(error) => (format!("usher-bench: {error:#}\n"), ExitCode::FAILURE),
     };
     // Nobody is left to tell when standard output is closed.
@@ -92,44 +144,85 @@ fn main() -> ExitCode {
     code
 }
 
-async fn measure(what: Option<&What>, small: bool) -> anyhow::Result<Vec<Line>> {
-    let few = |count: usize| if small { count.min(SMALL) } else { count };
+/// One thread: a sink that takes more than one core of two would measure itself.
+fn sink(latency: Duration) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("starting the sink's runtime")?;
+    runtime.block_on(sink::serve(latency))
+}
+
+/// Measures one part, or all; a part that fails is a line of the table, and the others are measured still.
+fn measure(what: Option<What>, small: bool) -> anyhow::Result<Vec<Line>> {
+    let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+    let mut parts = what.map_or_else(|| ALL.to_vec(), |what| vec![what]);
+    if small && what.is_none() {
+        parts.push(What::Sustained { span: SMALL_SPAN });
+    }
     let mut lines = Vec::new();
-    if let None | Some(What::Message { .. }) = what {
-        let count = if let Some(What::Message { messages }) = what { *messages } else { MESSAGES };
-        lines.extend(messages::single(few(count)).await?);
-    }
-    if let None | Some(What::Batches { .. }) = what {
-        let count = if let Some(What::Batches { messages }) = what { *messages } else { MESSAGES };
-        lines.push(messages::batches(few(count)).await?);
-    }
-    if let None | Some(What::Watched { .. }) = what {
-        let count = if let Some(What::Watched { messages }) = what { *messages } else { MESSAGES };
-        lines.extend(watched::measure(few(count)).await?);
-    }
-    if let None | Some(What::Commits) = what {
-        lines.extend(commits::measure(few(2_000)).await?);
+    for part in parts {
+        let name = part.name();
+        // For whoever waits at a terminal; the table comes at the end.
+        let _ = writeln!(std::io::stderr(), "measuring {name} ...");
+        lines.extend(runtime.block_on(one(part, small)).unwrap_or_else(|error| vec![Line::broken(name, &error)]));
     }
     Ok(lines)
 }
 
-fn table(lines: &[Line]) -> String {
-    if lines.is_empty() {
-        return String::new();
+impl What {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Message { .. } => "message",
+            Self::Batches { .. } => "batches",
+            Self::Templates { .. } => "templates",
+            Self::Crowd { .. } => "crowd",
+            Self::Commits => "commits",
+            Self::Import { .. } => "import",
+            Self::Queued { .. } => "queued",
+            Self::Stored { .. } => "stored",
+            Self::Watched { .. } => "watched",
+            Self::Sustained { .. } => "sustained",
+            Self::Sink { .. } => "sink",
+        }
     }
-    let mut out = format!("{:<44} {:>8} {:>9} {:>10}  {}\n", "what", "count", "seconds", "a second", "remark");
-    for line in lines {
-        out += &format!(
-            "{:<44} {:>8} {:>9.3} {:>10.0}  {}\n",
-            line.what,
-            line.count,
-            line.seconds,
-            line.rate(),
-            line.remark
-        );
+}
+
+async fn one(part: What, small: bool) -> anyhow::Result<Vec<Line>> {
+    let few = |count: usize| if small { count.min(SMALL) } else { count };
+    match part {
+        What::Message { messages } => messages::single(few(messages)).await,
+        What::Batches { messages } => messages::batches(few(messages)).await,
+        What::Templates { messages } => messages::templates(few(messages)).await,
+        What::Crowd { messages } => messages::crowd(few(messages)).await,
+        What::Commits => commits::measure(few(2_000)).await,
+        What::Import { guests } => import::measure(few(guests)).await,
+        What::Queued { queued } => queued::measure(few(queued)).await,
+        What::Stored { stored } => stored::measure(few(FEWER), if small { 4 * SMALL } else { stored }).await,
+        What::Watched { messages } => watched::measure(few(messages)).await,
+        What::Sustained { span } => sustained::measure(few(MESSAGES), if small { SMALL_SPAN } else { span }).await,
+        What::Sink { .. } => Ok(Vec::new()),
     }
-    if cfg!(debug_assertions) {
-        out += "This is a debug build: the figures mean nothing.\n";
+}
+
+fn span(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.len() - text.chars().last().map_or(0, char::len_utf8));
+    let number: u64 = number.parse().map_err(|_| format!("`{text}` is no time: write 90s or 5m"))?;
+    match unit {
+        "s" if number > 0 => Ok(Duration::from_secs(number)),
+        "m" if number > 0 => Ok(Duration::from_mins(number)),
+        _ => Err(format!("`{text}` is no time: write 90s or 5m")),
     }
-    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_seconds_or_minutes() {
+        assert_eq!(span("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(span("5m"), Ok(Duration::from_mins(5)));
+        for wrong in ["", "5", "m", "0s", "5h", "-1s", "5\u{b5}"] {
+            assert!(span(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,133 +1,129 @@
-//! Messages through the whole daemon, from the act that sends the campaign to the last durable outcome, and the same
-//! requests by a bare client.
+//! Messages through the whole daemon beside a bare client that posts the same requests: one each, in batches, a thousand
+//! at once; and long letters beside short ones.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use usher_common::model::{Channel, ListId};
-use usher_demo::{Desk, Plan, Stage};
+use usher_common::model::{Channel, MessageState, TemplateBody};
+use usher_common::protocol::Request;
+use usher_demo::Desk;
 
-use crate::Line;
-use crate::process::{self, Sink};
+use crate::bare::{self, Bare};
+use crate::process::Sink;
+use crate::run::{self, Run, USUAL};
+use crate::table::{self, Line};
 
-/// Requests under way at once, for the daemon and the bare client alike.
-const IN_FLIGHT: usize = 100;
-const ACCOUNT: &str = "AC00000000000000000000000000000001";
+/// Requests under way at once where each carries one message, for the daemon and the bare client alike.
+pub(crate) const SINGLE: usize = 100;
+/// The same where each carries many.
+const BATCHED: usize = 16;
+/// A thousand at once.
+const CROWD: usize = 1_000;
+/// How long a provider thinks about a message of a crowd.
+const LATENCY: Duration = Duration::from_millis(20);
+/// Size of a long letter, in bytes.
+const LONG: usize = 20_000;
 
-/// SMS, one request each: by the bare client, then by the daemon, on one sink.
+/// SMS, one request each.
 pub(crate) async fn single(count: usize) -> anyhow::Result<Vec<Line>> {
     let sink = Sink::start().await?;
-    let url = sink.address("twilio_url")?;
-    let bare = bare(url, count).await?;
-    let mut through = through("SMS through the daemon, durable", texts(url), &sink, Channel::Sms, count).await?;
-    through.remark = format!("{:.2} of the bare client; {}", through.rate() / bare.rate(), through.remark);
-    Ok(vec![bare, through])
-}
-
-/// Configuration of a provider that carries SMS to the sink at `url`.
-pub(crate) fn texts(url: &str) -> String {
-    format!(
-        "[[provider]]\nname = \"twilio\"\nkind = \"twilio\"\nbase_url = \"{url}\"\naccount_sid = \"{ACCOUNT}\"\n\
-         auth_token = \"simulator\"\nfrom = \"+14155550100\"\nmax_in_flight = {IN_FLIGHT}\nburst = 100000\n\
-         status_callback = \"https://hooks.ada-and-ben.example/twilio\"\n"
-    )
-}
-
-/// Sends a campaign to a list of `count` and returns the seconds from the act to the last durable outcome.
-pub(crate) async fn campaign(desk: &Desk, list: ListId, channel: Channel, count: usize) -> anyhow::Result<f64> {
-    let begun = Instant::now();
-    let campaign = desk.send(list, &[channel]).await?;
-    let detail = desk.sent(campaign).await?;
-    let seconds = begun.elapsed().as_secs_f64();
-    if detail.row.counts.taken() != count as u64 {
-        bail!("of {count} messages not all were accepted: {:?}; {:?}", detail.row.counts, detail.reasons);
-    }
-    Ok(seconds)
+    let stage = run::stage(run::texts(sink.url(), SINGLE)).await?;
+    let desk = stage.desk().await?;
+    let list = desk.guests(count).await?;
+    let run = run::measure(&stage, &desk, &sink, (list, count), (Channel::Sms, USUAL)).await?;
+    let bare = bare::post(&sink, count, SINGLE).await?;
+    Ok(beside_bare(&format!("{} SMS, a request each", table::count(count)), &run, &bare))
 }
 
 /// E-mail in batches of a hundred.
-pub(crate) async fn batches(count: usize) -> anyhow::Result<Line> {
+pub(crate) async fn batches(count: usize) -> anyhow::Result<Vec<Line>> {
     let sink = Sink::start().await?;
-    let provider = format!(
-        "[[provider]]\nname = \"resend\"\nkind = \"resend\"\nbase_url = \"{}\"\napi_key = \"re_simulator\"\n\
-         rate_per_second = 100000\nburst = 10000\nmax_in_flight = 16\n",
-        sink.address("resend_url")?
-    );
-    through("e-mail through the daemon, batches of 100", provider, &sink, Channel::Email, count).await
-}
-
-async fn through(what: &str, provider: String, sink: &Sink, channel: Channel, count: usize) -> anyhow::Result<Line> {
-    let stage = Stage::set(Plan { providers: Vec::new(), extra: provider, ..Plan::default() }).await?;
+    let stage = run::stage(run::mails(sink.url(), BATCHED)).await?;
     let desk = stage.desk().await?;
     let list = desk.guests(count).await?;
-    let daemon = stage.pid().context("the daemon has ended")?;
-    let used = |pid| process::processor_seconds(pid);
-    let (own_before, sink_before) = (used(daemon)?, used(sink.pid()?)?);
-    let threads_before = process::threads(daemon)?;
-    let seconds = campaign(&desk, list, channel, count).await?;
-    let each = |seconds: f64| seconds * 1e6 / count as f64;
-    let (own, others) = (each(used(daemon)? - own_before), each(used(sink.pid()?)? - sink_before));
-    let busiest: Vec<String> = process::threads(daemon)?
-        .into_iter()
-        .map(|(name, after)| {
-            let before = threads_before.iter().find(|(known, _)| *known == name).map_or(0.0, |(_, used)| *used);
-            (name, each(after - before))
-        })
-        .filter(|(_, used)| *used >= 1.0)
-        .map(|(name, used)| format!("{name} {used:.0}"))
-        .collect();
-    let (now, peak) = process::memory_mib(daemon)?;
-    let remark = format!(
-        "processor us each: daemon {own:.0} ({}), sink {others:.0}; memory {now} MiB, peak {peak}",
-        busiest.join(", ")
-    );
-    Ok(Line { what: what.to_owned(), count, seconds, remark })
+    let run = run::measure(&stage, &desk, &sink, (list, count), (Channel::Email, USUAL)).await?;
+    let bare = bare::post(&sink, count, BATCHED).await?;
+    let size = run.tally.messages / run.tally.requests.max(1);
+    Ok(beside_bare(&format!("{} e-mails, {size} a request", table::count(count)), &run, &bare))
 }
 
-/// Posts as many texts of the same kind with nothing around it: no store, no rendering, no outcome kept.
-async fn bare(url: &str, count: usize) -> anyhow::Result<Line> {
-    let client = reqwest::Client::builder().no_proxy().build().context("making the bare client")?;
-    let url: Arc<str> = format!("{url}/2010-04-01/Accounts/{ACCOUNT}/Messages.json").into();
-    let next = Arc::new(AtomicUsize::new(0));
-    let begun = Instant::now();
-    let mut workers = tokio::task::JoinSet::new();
-    for _ in 0..IN_FLIGHT {
-        let (client, url, next) = (client.clone(), Arc::clone(&url), Arc::clone(&next));
-        workers.spawn(async move {
-            loop {
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                if n >= count {
-                    return anyhow::Ok(());
-                }
-                let body = format!(
-                    "To=%2B1213{}&From=%2B14155550100&StatusCallback=https%3A%2F%2Fhooks.ada-and-ben.example%2F\
-                     twilio%3Fusher_message%3Dbare{n}&Body=Dear+Guest+{n}%2C+we+are+getting+married+on+12+June+2027+at+\
-                     The+Old+Mill+and+would+love+you+to+be+there.+Please+answer+by+1+May+2027%3A+\
-                     https%3A%2F%2Frsvp.ada-and-ben.example+Ada+%26+Ben",
-                    2_000_000 + n
-                );
-                let answer = client
-                    .post(&*url)
-                    .basic_auth(ACCOUNT, Some("simulator"))
-                    .header("content-type", "application/x-www-form-urlencoded")
-                    .body(body)
-                    .send()
-                    .await
-                    .context("posting to the sink")?;
-                let status = answer.status();
-                let text = answer.text().await.context("reading the sink's answer")?;
-                if !status.is_success() {
-                    bail!("the sink answered {status}: {text}");
-                }
-            }
-        });
+/// SMS with a thousand under way, to a provider that takes its time.
+pub(crate) async fn crowd(count: usize) -> anyhow::Result<Vec<Line>> {
+    let sink = Sink::slow(LATENCY).await?;
+    let stage = run::stage(run::texts(sink.url(), CROWD)).await?;
+    let desk = stage.desk().await?;
+    let list = desk.guests(count).await?;
+    let run = run::measure(&stage, &desk, &sink, (list, count), (Channel::Sms, USUAL)).await?;
+    let rows = desk.messages(run.campaign).await?;
+    let taken = |state| matches!(state, MessageState::Accepted | MessageState::Delivered);
+    let at_first = rows.iter().filter(|row| row.attempts == 1 && taken(row.state)).count();
+    let bare = bare::post(&sink, count, CROWD).await?;
+    let mut lines = beside_bare(&format!("{} SMS, {CROWD} at once", table::count(count)), &run, &bare);
+    let share = format!("{:.2} %", at_first as f64 * 100.0 / count as f64);
+    lines.push(
+        Line::new("  of these accepted at the first attempt", share)
+            .beside("95 % wanted")
+            .remark(format!("at most {} were under way at the sink", run.tally.most_at_once))
+            .wrong((at_first * 100 < count * 95).then(|| format!("only {at_first} of {count}"))),
+    );
+    Ok(lines)
+}
+
+fn beside_bare(what: &str, run: &Run, bare: &Bare) -> Vec<Line> {
+    let ratio = run.rate() / bare.rate();
+    let fault = run.fault().or_else(|| bare.fault.clone());
+    vec![
+        Line::new(what, table::rate(run.count, run.seconds))
+            .beside(format!("bare client {}: {ratio:.2} of it", table::rate(bare.messages, bare.seconds)))
+            .remark(format!("sink {:.1} us each", run.sink_us))
+            .wrong(fault),
+        Line::new("  processor time of the daemon, each", format!("{:.0} us", run.daemon_us))
+            .beside(format!("bare client {:.0} us", bare.own_us))
+            .remark(run.threads.clone()),
+    ]
+}
+
+/// A letter of a line, and one of 20 KB.
+pub(crate) async fn templates(count: usize) -> anyhow::Result<Vec<Line>> {
+    let sink = Sink::start().await?;
+    let stage = run::stage(run::mails(sink.url(), BATCHED)).await?;
+    let desk = stage.desk().await?;
+    let list = desk.guests(count).await?;
+    let subject = "{{ guest_name }}, will you come?".to_owned();
+    let text = "Dear {{ guest_name }}, please join us on {{ wedding_date }} at {{ venue_name }}. {{ couple_names }}";
+    save(&desk, "line", TemplateBody { subject: subject.clone(), text: text.to_owned(), ..TemplateBody::default() })
+        .await?;
+    save(&desk, "letter", TemplateBody { subject, text: text.to_owned(), html: letter(), ..TemplateBody::default() })
+        .await?;
+    // The first campaign finds everything cold.
+    run::measure(&stage, &desk, &sink, (list, count), (Channel::Email, "line")).await?;
+    let short = run::measure(&stage, &desk, &sink, (list, count), (Channel::Email, "line")).await?;
+    let long = run::measure(&stage, &desk, &sink, (list, count), (Channel::Email, "letter")).await?;
+    let ratio = long.daemon_us / short.daemon_us;
+    let bytes = sink.sample().await?.body.len();
+    Ok(vec![
+        Line::new(format!("{} letters of a line", table::count(count)), table::rate(count, short.seconds))
+            .beside(format!("daemon {:.0} us each", short.daemon_us))
+            .wrong(short.fault()),
+        Line::new(format!("{} letters of 20 KB", table::count(count)), table::rate(count, long.seconds))
+            .beside(format!("daemon {:.0} us each: {ratio:.1} times a line", long.daemon_us))
+            .remark(format!("under 10 times wanted; {} bytes the largest request", table::count(bytes)))
+            .wrong(long.fault().or_else(|| (ratio >= 10.0).then(|| format!("{ratio:.1} times a line")))),
+    ])
+}
+
+async fn save(desk: &Desk, name: &str, body: TemplateBody) -> anyhow::Result<()> {
+    desk.act(Request::TemplateSave { name: name.to_owned(), body }).await?;
+    Ok(())
+}
+
+/// Paragraphs with tokens in each, until there are enough of them.
+fn letter() -> String {
+    let mut html = String::from("<!doctype html><html><body>");
+    while html.len() < LONG {
+        html += "<p style=\"margin:0 0 16px\">Dear {{ guest_name }}, we marry on <b>{{ wedding_date }}</b> at \
+                 {{ venue_name }}, at {{ ceremony_time }}, and afterwards there is a feast at {{ reception_venue }}. \
+                 The way there leads over the old bridge and past the mill pond, and whoever comes by train is met at \
+                 the station. Please answer by {{ rsvp_deadline }} at <a href=\"{{ rsvp_link }}\">our page</a>.</p>\n";
     }
-    while let Some(ended) = workers.join_next().await {
-        ended.context("a worker of the bare client panicked")??;
-    }
-    let seconds = begun.elapsed().as_secs_f64();
-    let remark = format!("{IN_FLIGHT} in flight, nothing kept");
-    Ok(Line { what: "SMS by a bare client".to_owned(), count, seconds, remark })
+    html + "</body></html>"
 }

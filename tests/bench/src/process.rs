@@ -1,26 +1,32 @@
 //! Processes beside this one: the sink that messages go to, and what any process has used of the machine.
 
-use std::io::Write as _;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
-use usher_sim::{Config, Simulator};
 
-/// The simulator in a process of its own; ends with its value.
+use crate::sink::{Sample, Tally};
+
+/// The sink in a process of its own; ends with its value.
 pub(crate) struct Sink {
     child: Child,
-    addresses: Value,
+    url: String,
+    client: reqwest::Client,
 }
 
 impl Sink {
-    /// Starts it; returns when it takes requests.
+    /// Starts one that answers at once; returns when it takes requests.
     pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::slow(Duration::ZERO).await
+    }
+
+    /// Starts one that waits before each answer.
+    pub(crate) async fn slow(latency: Duration) -> anyhow::Result<Self> {
         let own = std::env::current_exe().context("finding this program, to start it as the sink")?;
         let mut child = Command::new(own)
-            .arg("sink")
+            .args(["sink", "--latency-ms", &latency.as_millis().to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -29,30 +35,41 @@ impl Sink {
         let output = child.stdout.take().context("the sink's output was asked for")?;
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line).await.context("reading where the sink listens")?;
-        let addresses = serde_json::from_str(&line).with_context(|| format!("the sink said `{line}`"))?;
-        Ok(Self { child, addresses })
+        let url = line.trim().to_owned();
+        if !url.starts_with("http://") {
+            bail!("instead of its address the sink said `{url}`");
+        }
+        let client = reqwest::Client::builder().no_proxy().build().context("making a client for the sink's books")?;
+        Ok(Self { child, url, client })
     }
 
-    /// One of its addresses, by the name that the simulator gives it.
-    pub(crate) fn address(&self, name: &str) -> anyhow::Result<&str> {
-        self.addresses[name].as_str().with_context(|| format!("the sink has no {name}"))
+    /// Where it listens, for Twilio and Resend alike.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     /// Its process id.
     pub(crate) fn pid(&self) -> anyhow::Result<u32> {
         self.child.id().context("the sink has ended")
     }
-}
 
-/// Is the sink, until standard input ends.
-pub(crate) async fn serve() -> anyhow::Result<()> {
-    let simulator = Simulator::start(Config { keep_bodies: 0, ..Config::default() }).await?;
-    let line = serde_json::to_string(&simulator.addresses())?;
-    writeln!(std::io::stdout(), "{line}")?;
-    let mut rest = Vec::new();
-    tokio::io::AsyncReadExt::read_to_end(&mut tokio::io::stdin(), &mut rest).await?;
-    simulator.stop().await;
-    Ok(())
+    /// What came since this was last called; ids may come again from now on.
+    pub(crate) async fn take_tally(&self) -> anyhow::Result<Tally> {
+        let asked = self.client.post(format!("{}/tally", self.url)).send().await;
+        asked.context("asking the sink for its tally")?.json().await.context("reading the sink's tally")
+    }
+
+    /// The same without beginning anew.
+    pub(crate) async fn tally(&self) -> anyhow::Result<Tally> {
+        let asked = self.client.get(format!("{}/tally", self.url)).send().await;
+        asked.context("asking the sink for its tally")?.json().await.context("reading the sink's tally")
+    }
+
+    /// A request as it came.
+    pub(crate) async fn sample(&self) -> anyhow::Result<Sample> {
+        let asked = self.client.get(format!("{}/sample", self.url)).send().await;
+        asked.context("asking the sink for a sample")?.json().await.context("reading the sink's sample")
+    }
 }
 
 /// Seconds of processor time that a process has used.
@@ -99,4 +116,17 @@ fn ticks(path: &str) -> anyhow::Result<f64> {
     let field = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
     let second = rustix::param::clock_ticks_per_second();
     Ok((field(11) + field(12)) as f64 / second as f64)
+}
+
+/// What a folder takes of the disk, in bytes of blocks.
+pub(crate) fn on_disk(folder: &std::path::Path) -> anyhow::Result<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder).with_context(|| format!("looking into {}", folder.display()))? {
+        let entry = entry?;
+        // What the daemon removes meanwhile takes nothing.
+        let Ok(about) = entry.metadata() else { continue };
+        bytes += if about.is_dir() { on_disk(&entry.path())? } else { about.blocks() * 512 };
+    }
+    Ok(bytes)
 }

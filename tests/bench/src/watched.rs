@@ -4,13 +4,14 @@
 use anyhow::Context as _;
 use tokio::task::JoinSet;
 use usher::session::{Client, Target};
-use usher_common::model::Channel;
+use usher_common::model::{Channel, ListId};
 use usher_common::protocol::Topic;
-use usher_demo::{DeafClient, Plan, Stage, TOKEN};
+use usher_demo::{DeafClient, Desk, Plan, Stage, TOKEN};
 
-use crate::Line;
-use crate::messages::{campaign, texts};
+use crate::messages::SINGLE;
 use crate::process::{Sink, processor_seconds};
+use crate::run::{self, USUAL};
+use crate::table::{self, Line};
 
 /// Clients over TCP, and consoles on the Unix socket.
 const CLIENTS: usize = 100;
@@ -23,43 +24,52 @@ const TOPICS: [Topic; 4] = [Topic::Overview, Topic::Providers, Topic::Campaigns,
 /// Measures campaigns of `count` SMS, alone and watched in turns; the figures are medians.
 pub(crate) async fn measure(count: usize) -> anyhow::Result<Vec<Line>> {
     let sink = Sink::start().await?;
-    let extra = texts(sink.address("twilio_url")?);
+    let extra = run::texts(sink.url(), SINGLE);
     let stage = Stage::set(Plan { providers: Vec::new(), extra, tcp: true, ..Plan::default() }).await?;
     let address = stage.address().context("the stage has a TCP port")?;
     let daemon = stage.pid().context("the daemon has ended")?;
     let desk = stage.desk().await?;
     let list = desk.guests(count).await?;
     // The first one finds everything cold.
-    campaign(&desk, list, Channel::Sms, count).await?;
+    campaign(&desk, list, count).await?;
     let (mut alone, mut watched) = (Figures::default(), Figures::default());
-    let (mut seen, mut asked) = (0, 0);
+    let mut asked = 0;
     for _ in 0..ROUNDS {
         let used = processor_seconds(daemon)?;
-        alone.add(campaign(&desk, list, Channel::Sms, count).await?, processor_seconds(daemon)? - used);
+        alone.add(campaign(&desk, list, count).await?, processor_seconds(daemon)? - used);
         let deaf = DeafClient::attach(&address, &TOPICS, list).await?;
         let mut watchers = watch(&stage, &address).await?;
         let used = processor_seconds(daemon)?;
-        watched.add(campaign(&desk, list, Channel::Sms, count).await?, processor_seconds(daemon)? - used);
+        watched.add(campaign(&desk, list, count).await?, processor_seconds(daemon)? - used);
         asked += deaf.asked;
         drop(deaf);
         watchers.shutdown().await;
-        seen += 1;
     }
+    let fault = sink.take_tally().await?.fault(count * (2 * ROUNDS + 1));
     let ratio = |of: fn(&Figures) -> f64| of(&watched) / of(&alone);
-    let line = |what: String, seconds: f64, remark: String| Line { what, count, seconds, remark };
+    let what = format!("{} SMS, {CONSOLES} consoles, {CLIENTS} clients, 1 deaf", table::count(count));
     Ok(vec![
-        line("SMS, nobody watching".to_owned(), alone.seconds(), format!("median of {ROUNDS}")),
-        line(
-            format!("the same, {CONSOLES} consoles, {CLIENTS} clients, 1 deaf"),
-            watched.seconds(),
-            format!(
-                "{:.2} of the time, {:.2} of the daemon's processor time of nobody watching; {} calls unread each",
-                ratio(Figures::seconds),
+        Line::new(what, table::rate(count, watched.seconds()))
+            .beside(format!(
+                "nobody watching {}: {:.2} of the time",
+                table::rate(count, alone.seconds()),
+                ratio(Figures::seconds)
+            ))
+            .remark(format!(
+                "{:.2} of the daemon's processor time; medians of {ROUNDS}; {} calls unread each",
                 ratio(Figures::processor),
-                asked / seen,
-            ),
-        ),
+                asked / ROUNDS as u64,
+            ))
+            .wrong(fault),
     ])
+}
+
+/// Sends a campaign; the seconds from the act to the last durable outcome.
+async fn campaign(desk: &Desk, list: ListId, count: usize) -> anyhow::Result<f64> {
+    let begun = std::time::Instant::now();
+    let campaign = run::send(desk, list, Channel::Sms, USUAL).await?;
+    run::ended(desk, campaign, count).await?;
+    Ok(begun.elapsed().as_secs_f64())
 }
 
 /// Wall and processor seconds of each round.
