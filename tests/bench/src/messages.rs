@@ -42,8 +42,7 @@ pub(crate) async fn batches(count: usize) -> anyhow::Result<Vec<Line>> {
     let list = desk.guests(count).await?;
     let run = run::measure(&stage, &desk, &sink, (list, count), (Channel::Email, USUAL)).await?;
     let bare = bare::post(&sink, count, BATCHED).await?;
-    let size = run.tally.messages / run.tally.requests.max(1);
-    Ok(beside_bare(&format!("{} e-mails, {size} a request", table::count(count)), &run, &bare))
+    Ok(beside_bare(&format!("{} e-mails in batches", table::count(count)), &run, &bare))
 }
 
 /// SMS with a thousand under way, to a provider that takes its time.
@@ -74,7 +73,7 @@ fn beside_bare(what: &str, run: &Run, bare: &Bare) -> Vec<Line> {
     vec![
         Line::new(what, table::rate(run.count, run.seconds))
             .beside(format!("bare client {}: {ratio:.2} of it", table::rate(bare.messages, bare.seconds)))
-            .remark(format!("sink {:.1} us each", run.sink_us))
+            .remark(format!("{:.0} a request; sink {:.1} us each", run.a_request(), run.sink_us))
             .wrong(fault),
         Line::new("  processor time of the daemon, each", format!("{:.0} us", run.daemon_us))
             .beside(format!("bare client {:.0} us", bare.own_us))

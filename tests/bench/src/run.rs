@@ -39,6 +39,11 @@ impl Run {
         self.count as f64 / self.seconds
     }
 
+    /// Messages in a request, on average.
+    pub(crate) fn a_request(&self) -> f64 {
+        self.tally.messages as f64 / self.tally.requests.max(1) as f64
+    }
+
     /// What should not have happened.
     pub(crate) fn fault(&self) -> Option<String> {
         self.tally.fault(self.count)

@@ -11,7 +11,7 @@ use usher_demo::{DeafClient, Desk, Plan, Stage, TOKEN};
 use crate::messages::SINGLE;
 use crate::process::{Sink, processor_seconds};
 use crate::run::{self, USUAL};
-use crate::table::{self, Line};
+use crate::table::{self, Line, median};
 
 /// Clients over TCP, and consoles on the Unix socket.
 const CLIENTS: usize = 100;
@@ -92,12 +92,6 @@ impl Figures {
     fn processor(&self) -> f64 {
         median(&self.processor)
     }
-}
-
-fn median(figures: &[f64]) -> f64 {
-    let mut sorted = figures.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
 /// Attaches consoles and clients that read all they get.
