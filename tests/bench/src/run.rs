@@ -74,6 +74,24 @@ pub(crate) async fn stage(provider: String) -> anyhow::Result<Stage> {
 
 /// Writes a campaign to everyone on a list, approves it and sends it.
 pub(crate) async fn send(desk: &Desk, list: ListId, channel: Channel, template: &str) -> anyhow::Result<CampaignId> {
+    let id = approved(desk, list, channel, template).await?;
+    start(desk, id).await?;
+    Ok(id)
+}
+
+/// Sends a campaign that is approved.
+pub(crate) async fn start(desk: &Desk, id: CampaignId) -> anyhow::Result<()> {
+    desk.on_campaign(Request::CampaignSend { id, schedule: None }).await.context("sending the campaign")?;
+    Ok(())
+}
+
+/// Writes a campaign to everyone on a list and approves it.
+pub(crate) async fn approved(
+    desk: &Desk,
+    list: ListId,
+    channel: Channel,
+    template: &str,
+) -> anyhow::Result<CampaignId> {
     let spec = CampaignSpec {
         name: format!("Save the date {}", usher::session::act_key()),
         description: String::new(),
@@ -89,7 +107,7 @@ pub(crate) async fn send(desk: &Desk, list: ListId, channel: Channel, template: 
         whatsapp: None,
     };
     let id = desk.on_campaign(Request::CampaignCreate { spec }).await.context("writing the campaign")?.row.id;
-    desk.release(id).await?;
+    desk.on_campaign(Request::CampaignApprove { id }).await.context("approving the campaign")?;
     Ok(id)
 }
 
@@ -111,11 +129,12 @@ pub(crate) async fn measure(
     (channel, template): (Channel, &str),
 ) -> anyhow::Result<Run> {
     let daemon = stage.pid().context("the daemon has ended")?;
+    let campaign = approved(desk, list, channel, template).await?;
     sink.take_tally().await?;
     let (own, others) = (process::processor_seconds(daemon)?, process::processor_seconds(sink.pid()?)?);
     let threads_before = process::threads(daemon)?;
     let begun = Instant::now();
-    let campaign = send(desk, list, channel, template).await?;
+    start(desk, campaign).await?;
     ended(desk, campaign, count).await?;
     let seconds = begun.elapsed().as_secs_f64();
     let each = |seconds: f64| seconds * 1e6 / count as f64;
