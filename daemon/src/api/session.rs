@@ -18,7 +18,7 @@ use super::{Api, Caller};
 /// Silence is broken this often, so that a client can tell a quiet daemon from a dead line.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Updates are sent at most this often.
-const GAP: Duration = Duration::from_millis(50);
+const GAP: Duration = Duration::from_millis(250);
 /// A client that does not take a frame for this long is gone.
 const STALLED: Duration = Duration::from_secs(30);
 /// Calls of one client that are worked on at once; more wait in its own line.
@@ -77,6 +77,7 @@ impl Session {
         let mut beat = tokio::time::interval(HEARTBEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut seq = 0;
+        let (mut due, mut ready_at) = (false, tokio::time::Instant::now());
         loop {
             let room = calls.available_permits() > 0;
             tokio::select! {
@@ -86,15 +87,16 @@ impl Session {
                     let Some(Ok(message)) = message else { return Err(End::Gone) };
                     self.receive(message, &answers, &calls).await?;
                 }
-                changed = pulse.changed() => {
+                changed = pulse.changed(), if !due => {
                     changed.map_err(|_| End::Stop)?;
+                    due = true;
+                }
+                // The first change after a quiet time goes out at once; whatever else changes within the gap goes out
+                // together. Calls are read and answered meanwhile.
+                () = tokio::time::sleep_until(ready_at), if due => {
+                    due = false;
                     self.update().await?;
-                    // Whatever else changes in the next moment goes out with the next update.
-                    tokio::select! {
-                        () = tokio::time::sleep(GAP) => {}
-                        () = stop.cancelled() => return Err(End::Stop),
-                        Some(answer) = answered.recv() => self.send(answer).await?,
-                    }
+                    ready_at = tokio::time::Instant::now() + GAP;
                 }
                 _ = beat.tick() => {
                     seq += 1;
