@@ -11,7 +11,7 @@ use std::time::Duration;
 use usher_common::model::{CampaignId, Channel, MessageId, MessageState, Timestamp};
 
 use super::records::MessageRecord;
-use super::{Error, Store, space};
+use super::{Error, Store, queue, space};
 
 /// A queue of its own: one campaign, one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,17 +102,18 @@ impl Store {
         }
         let from = table.cursors.get(&lane).copied().unwrap_or_default();
         let mut next = from;
-        let start = space::queue(lane.campaign, lane.channel, from);
+        let start = space::queue(lane.campaign, lane.channel, queue::first_of(from));
         let end = space::queue(lane.campaign, lane.channel, MessageId(u64::MAX));
-        for row in self.engine.scan(space::QUEUE, Bound::Included(&start), Bound::Included(&end)) {
-            if found.len() == limit {
-                break;
-            }
-            let (key, _) = row?;
-            let id = MessageId(space::last_id(&key).unwrap_or_default());
-            next = MessageId(id.0.saturating_add(1));
-            if !table.held.contains_key(&id) {
-                found.push((id, None));
+        'rows: for row in self.engine.scan(space::QUEUE, Bound::Included(&start), Bound::Included(&end)) {
+            let (key, row) = row?;
+            for id in queue::waiting(&key, &row).filter(|id| *id >= from) {
+                if found.len() == limit {
+                    break 'rows;
+                }
+                next = MessageId(id.0.saturating_add(1));
+                if !table.held.contains_key(&id) {
+                    found.push((id, None));
+                }
             }
         }
         table.cursors.insert(lane, next);

@@ -6,8 +6,9 @@ use usher_common::model::{CampaignId, Channel, GuestId, MessageId, MessageState,
 
 use super::claims::{Claim, Lane};
 use super::engine::{Change, Precondition};
+use super::queue::Moves;
 use super::records::{AttemptRecord, AuditEntry, CampaignRecord, IntentRecord, MAX_ATTEMPTS, MessageRecord};
-use super::{By, CampaignRow, Error, Sequence, Store, campaigns, counts, put, space};
+use super::{By, CampaignRow, Error, Sequence, Store, campaigns, counts, put, queue, space};
 use usher_common::model::CampaignState;
 
 /// The tag of an intent whose request is under way.
@@ -175,6 +176,7 @@ impl Store {
             ..campaign.record.clone()
         };
         let mut changes = vec![campaigns::put_record(campaign.id, &record)];
+        let mut moves = Moves::default();
         for (n, new) in part.messages.iter().enumerate() {
             let id = MessageId(first + n as u64);
             let message = MessageRecord {
@@ -188,7 +190,7 @@ impl Store {
                 attempts: Vec::new(),
             };
             changes.push(put_message(campaign.id, id, &message));
-            changes.push(enqueue(campaign.id, new.channel, id));
+            moves.comes(Lane { campaign: campaign.id, channel: new.channel }, id);
         }
         for channel in Channel::ALL {
             let n = part.messages.iter().filter(|m| m.channel == channel).count();
@@ -197,7 +199,8 @@ impl Store {
             }
         }
         let key = space::id(campaign.id.0);
-        let expect = vec![Precondition::Version { space: space::CAMPAIGN, key, version: campaign.version }];
+        let mut expect = vec![Precondition::Version { space: space::CAMPAIGN, key, version: campaign.version }];
+        moves.write(&mut expect, &mut changes);
         match self.commit(by, Vec::new(), expect, changes).await {
             Ok(done) => Ok(CampaignRow { id: campaign.id, version: done.lsn, record }),
             Err(super::CommitError::Conflict { .. }) => {
@@ -214,13 +217,12 @@ impl Store {
         let Some(first) = intents.first() else { return Ok(()) };
         let campaign = first.claim.lane.campaign;
         let mut expect = vec![campaigns::in_state(campaign, &[CampaignState::Running])];
-        let mut changes = Vec::with_capacity(intents.len() * 2 + 2);
+        let mut changes = Vec::with_capacity(intents.len() + 8);
+        let mut moves = Moves::default();
         for write in intents {
             let claim = write.claim;
             expect.push(Precondition::Fence { resource: claim.id.message.0, token: claim.id.fence });
-            let (space, key) = waiting_place(claim);
-            expect.push(Precondition::StateIn { space, key: key.clone(), states: 1 });
-            changes.push(Change::Delete { space, key });
+            stops_waiting(claim, &mut moves, &mut expect, &mut changes);
             changes.push(put(
                 space::INTENT,
                 space::message(claim.lane.campaign, claim.id.message),
@@ -228,6 +230,7 @@ impl Store {
                 &write.intent,
             ));
         }
+        moves.write(&mut expect, &mut changes);
         let (channel, n) = (first.claim.lane.channel, intents.len() as i64);
         changes.push(counts::state(campaign, channel, MessageState::Queued, -n));
         changes.push(counts::state(campaign, channel, MessageState::Sending, n));
@@ -253,6 +256,7 @@ impl Store {
     pub async fn record_outcomes(&self, by: &By, outcomes: &[OutcomeWrite], day: i64) -> Result<(), Error> {
         let mut expect = Vec::with_capacity(outcomes.len());
         let mut changes = Vec::with_capacity(outcomes.len() * 3);
+        let mut moves = Moves::default();
         let mut tally = Tally::default();
         let mut audit: Vec<AuditEntry> = Vec::new();
         for outcome in outcomes {
@@ -273,7 +277,7 @@ impl Store {
             let at = Timestamp(outcome.attempt.started.0 + i64::from(outcome.attempt.latency_ms));
             move_on(&mut record, &outcome.next, at);
             changes.push(put_message(lane.campaign, id, &record));
-            changes.extend(waiting(lane, id, &outcome.next));
+            waits(lane, id, &outcome.next, &mut moves, &mut changes);
             tally.moved(lane, from, &outcome.next);
             if outcome.next == Next::Accepted {
                 tally.accepted(lane, &outcome.attempt.provider);
@@ -289,6 +293,7 @@ impl Store {
             }
             tell(&mut audit, &outcome.attempt, id);
         }
+        moves.write(&mut expect, &mut changes);
         tally.write(day, &mut changes);
         match self.commit(by, audit, expect, changes).await {
             Ok(_) => {
@@ -315,19 +320,19 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), Error> {
         let mut expect = Vec::with_capacity(refusals.len() * 2);
-        let mut changes = Vec::with_capacity(refusals.len() * 3);
+        let mut changes = Vec::with_capacity(refusals.len() * 2);
+        let mut moves = Moves::default();
         let mut tally = Tally::default();
         for (claim, next) in refusals {
             expect.push(Precondition::Fence { resource: claim.id.message.0, token: claim.id.fence });
-            let (space, key) = waiting_place(claim);
-            expect.push(Precondition::StateIn { space, key: key.clone(), states: 1 });
-            changes.push(Change::Delete { space, key });
+            stops_waiting(claim, &mut moves, &mut expect, &mut changes);
             let mut record = claim.record.clone();
             move_on(&mut record, next, now);
             changes.push(put_message(claim.lane.campaign, claim.id.message, &record));
-            changes.extend(waiting(claim.lane, claim.id.message, next));
+            waits(claim.lane, claim.id.message, next, &mut moves, &mut changes);
             tally.moved(claim.lane, MessageState::Queued, next);
         }
+        moves.write(&mut expect, &mut changes);
         tally.write(0, &mut changes);
         match self.commit(by, audit, expect, changes).await {
             Ok(_) => {
@@ -395,7 +400,7 @@ impl Store {
         Ok(messages)
     }
 
-    /// Cancels at most `limit` messages of a cancelled campaign that still wait; 0 when none is left.
+    /// Cancels about `limit` messages of a cancelled campaign that still wait; 0 when none is left.
     pub async fn cancel_waiting(
         &self,
         by: &By,
@@ -404,25 +409,33 @@ impl Store {
         now: Timestamp,
     ) -> Result<usize, Error> {
         let mut changes = Vec::new();
-        let mut ids = Vec::new();
         let mut channels: std::collections::BTreeMap<Channel, i64> = std::collections::BTreeMap::new();
-        for waiting in [space::QUEUE, space::RETRY] {
-            for row in self.engine.scan_prefix(waiting, &space::id(campaign.0)) {
-                if ids.len() == limit {
-                    break;
+        let mut waiting = Vec::new();
+        'rows: for space in [space::QUEUE, space::RETRY] {
+            for row in self.engine.scan_prefix(space, &space::id(campaign.0)) {
+                if waiting.len() >= limit {
+                    break 'rows;
                 }
-                let (key, _) = row?;
-                let id = MessageId(space::last_id(&key).unwrap_or_default());
-                changes.push(Change::Delete { space: waiting, key });
-                if let Some(message) = self.message(campaign, id)? {
-                    let mut record = message.record;
-                    *channels.entry(record.channel).or_default() += 1;
-                    record.state = MessageState::Cancelled;
-                    record.changed = now;
-                    record.retry_at = None;
-                    changes.push(put_message(campaign, id, &record));
-                    ids.push(id);
+                let (key, row) = row?;
+                if space == space::QUEUE {
+                    waiting.extend(queue::waiting(&key, &row));
+                    // Only those that were seen: another may come back to the row meanwhile.
+                    let clear = row.bits().unwrap_or_default();
+                    changes.push(Change::Bits { space, key, set: 0, clear });
+                } else {
+                    waiting.extend(space::last_id(&key).map(MessageId));
+                    changes.push(Change::Delete { space, key });
                 }
+            }
+        }
+        for id in &waiting {
+            if let Some(message) = self.message(campaign, *id)? {
+                let mut record = message.record;
+                *channels.entry(record.channel).or_default() += 1;
+                record.state = MessageState::Cancelled;
+                record.changed = now;
+                record.retry_at = None;
+                changes.push(put_message(campaign, *id, &record));
             }
         }
         for (channel, n) in channels {
@@ -435,16 +448,20 @@ impl Store {
         // While the campaign is cancelled no intent can be recorded, so what waits here waits for ever.
         let expect = vec![campaigns::in_state(campaign, &[CampaignState::Cancelled])];
         self.commit(by, Vec::new(), expect, changes).await?;
-        Ok(ids.len())
+        Ok(waiting.len())
     }
 }
 
-/// Where a claimed message waits.
-fn waiting_place(claim: &Claim) -> (super::engine::Space, Vec<u8>) {
+/// Takes a claimed message from where it waits.
+fn stops_waiting(claim: &Claim, moves: &mut Moves, expect: &mut Vec<Precondition>, changes: &mut Vec<Change>) {
     let (lane, id) = (claim.lane, claim.id.message);
     match claim.due {
-        Some(due) => (space::RETRY, space::retry(lane.campaign, lane.channel, due, id)),
-        None => (space::QUEUE, space::queue(lane.campaign, lane.channel, id)),
+        Some(due) => {
+            let (space, key) = (space::RETRY, space::retry(lane.campaign, lane.channel, due, id));
+            expect.push(Precondition::StateIn { space, key: key.clone(), states: 1 });
+            changes.push(Change::Delete { space, key });
+        }
+        None => moves.goes(lane, id),
     }
 }
 
@@ -452,21 +469,15 @@ fn put_message(campaign: CampaignId, id: MessageId, record: &MessageRecord) -> C
     put(space::MESSAGE, space::message(campaign, id), space::state_byte(record.state), record)
 }
 
-fn enqueue(campaign: CampaignId, channel: Channel, id: MessageId) -> Change {
-    Change::Put { space: space::QUEUE, key: space::queue(campaign, channel, id), state: 0, value: Vec::new() }
-}
-
-/// The row by which a message waits again, where it does.
-fn waiting(lane: Lane, id: MessageId, next: &Next) -> Option<Change> {
+/// Puts a message where it waits again, if it does.
+fn waits(lane: Lane, id: MessageId, next: &Next, moves: &mut Moves, changes: &mut Vec<Change>) {
     match next {
-        Next::Queue => Some(enqueue(lane.campaign, lane.channel, id)),
-        Next::Retry { at, .. } => Some(Change::Put {
-            space: space::RETRY,
-            key: space::retry(lane.campaign, lane.channel, *at, id),
-            state: 0,
-            value: Vec::new(),
-        }),
-        _ => None,
+        Next::Queue => moves.comes(lane, id),
+        Next::Retry { at, .. } => {
+            let key = space::retry(lane.campaign, lane.channel, *at, id);
+            changes.push(Change::Put { space: space::RETRY, key, state: 0, value: Vec::new() });
+        }
+        _ => {}
     }
 }
 

@@ -15,6 +15,7 @@ mod counts;
 mod guests;
 mod messages;
 mod pieces;
+mod queue;
 mod records;
 mod space;
 

@@ -33,7 +33,7 @@ pub(super) const CAMPAIGN_BODY: Space = Space::new(0x32);
 pub(super) const CAMPAIGN_NAME: Space = Space::new(0x33);
 /// Messages, by campaign and id.
 pub(super) const MESSAGE: Space = Space::new(0x40);
-/// Messages that wait for their turn, by lane.
+/// Messages that wait for their turn, by lane, 64 to a row.
 pub(super) const QUEUE: Space = Space::new(0x41);
 /// Messages that wait for a time, by lane and time.
 pub(super) const RETRY: Space = Space::new(0x42);
@@ -115,7 +115,7 @@ pub(super) fn lane(campaign: CampaignId, channel: Channel) -> Vec<u8> {
     key
 }
 
-/// A message that waits for its turn.
+/// Messages that wait for their turn, from one on.
 pub(super) fn queue(campaign: CampaignId, channel: Channel, message: MessageId) -> Vec<u8> {
     let mut key = lane(campaign, channel);
     key.extend(message.0.to_be_bytes());

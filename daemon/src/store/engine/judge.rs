@@ -76,7 +76,7 @@ pub(super) fn size(commit: &Commit) -> Result<usize, CommitError> {
                 }
                 (key, value.len())
             }
-            Change::Delete { key, .. } | Change::Merge { key, .. } => (key, 0),
+            Change::Delete { key, .. } | Change::Merge { key, .. } | Change::Bits { key, .. } => (key, 0),
         };
         if value > MAX_VALUE {
             return Err(CommitError::TooLarge { what: "a row", size: value + (MAX_ROW - MAX_VALUE), limit: MAX_ROW });
@@ -112,6 +112,16 @@ impl<'a, R: Rows> Gathering<'a, R> {
                         merged.push(total);
                         LoggedChange::Count { space, key, total }
                     }
+                    Err(why) => {
+                        self.take_back(undo);
+                        return Ok(Err(CommitError::Unfit { which, why }));
+                    }
+                },
+                Change::Bits { space, key, set, clear } => match self.bits(&space.key(&key))? {
+                    Ok(before) => match before & !clear | set {
+                        0 => LoggedChange::Delete { space, key },
+                        bits => LoggedChange::Put { space, key, state: 0, value: bits.to_le_bytes().to_vec() },
+                    },
                     Err(why) => {
                         self.take_back(undo);
                         return Ok(Err(CommitError::Unfit { which, why }));
@@ -177,6 +187,10 @@ impl<'a, R: Rows> Gathering<'a, R> {
         Ok(before.checked_add(delta).ok_or("the total would overflow"))
     }
 
+    fn bits(&mut self, key: &[u8]) -> Result<Result<u64, &'static str>, StoreError> {
+        Ok(self.row(key)?.map_or(Ok(0), |row| row.bits().ok_or("the row is no row of bits")))
+    }
+
     /// What is wrong with a precondition; none where it holds.
     fn broken(&mut self, condition: &Precondition) -> Result<Option<String>, StoreError> {
         Ok(match condition {
@@ -196,6 +210,11 @@ impl<'a, R: Rows> Gathering<'a, R> {
                     Some(format!("the row is in state {}", row.state))
                 }
                 Some(_) => None,
+            },
+            Precondition::Bits { space, key, all } => match self.bits(&space.key(key))? {
+                Ok(bits) if bits & all == *all => None,
+                Ok(bits) => Some(format!("bits {:#x} of the row are not set", all & !bits)),
+                Err(why) => Some(why.to_owned()),
             },
             Precondition::Fence { resource, token } => match self.fences.current(*resource) {
                 Some(current) if current == *token => None,
@@ -303,6 +322,23 @@ mod tests {
         let judged = gathering.finish(SetSums::default(), &mut SetHash::new([0; 32])).unwrap();
         assert_eq!(judged.body.commits.len(), 2);
         assert_eq!(judged.rows.len(), 2, "bob and the counter, the latter once");
+    }
+
+    #[test]
+    fn bits_are_set_and_cleared_and_a_row_without_any_is_gone() {
+        let (map, fences) = (map(), FenceTable::default());
+        let mut gathering = Gathering::new(&map, &fences, 7);
+        let bits = |set, clear| Change::Bits { space: GUESTS, key: key(b"bits"), set, clear };
+        let all = |all| Precondition::Bits { space: GUESTS, key: key(b"bits"), all };
+        let mut try_it = |expect, change| gathering.admit(commit(expect, vec![change])).unwrap().map(|a| a.lsn);
+        assert_eq!(try_it(vec![], bits(0b1011, 0)), Ok(7));
+        assert!(matches!(try_it(vec![all(0b0110)], bits(0, 0b0110)), Err(CommitError::Conflict { which: 0, .. })));
+        assert_eq!(try_it(vec![all(0b0011)], bits(0b0001, 0b0011)), Ok(8), "what goes and comes stays");
+        assert_eq!(try_it(vec![all(0b1001)], bits(0, 0b1001)), Ok(9));
+        let ana = Change::Bits { space: GUESTS, key: key(b"ana"), set: 1, clear: 0 };
+        assert_eq!(try_it(vec![], ana), Err(CommitError::Unfit { which: 0, why: "the row is no row of bits" }));
+        let judged = gathering.finish(SetSums::default(), &mut SetHash::new([0; 32])).unwrap();
+        assert_eq!(judged.rows, [(GUESTS.key(b"bits"), None)]);
     }
 
     #[test]

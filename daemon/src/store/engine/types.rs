@@ -72,6 +72,17 @@ pub enum Change {
         /// By how much, up or down.
         delta: i64,
     },
+    /// Bits of a row of 64 are cleared and then set; the row is there while any of them is set.
+    Bits {
+        /// Keyspace.
+        space: Space,
+        /// Key.
+        key: Vec<u8>,
+        /// Those that are set.
+        set: u64,
+        /// Those that are cleared.
+        clear: u64,
+    },
 }
 
 /// What must hold for a commit to be made, judged against the index and everything accepted before it.
@@ -102,6 +113,15 @@ pub enum Precondition {
         /// Bit `n` stands for state `n`.
         states: u32,
     },
+    /// All of these bits of a row of 64 are set.
+    Bits {
+        /// Keyspace.
+        space: Space,
+        /// Key.
+        key: Vec<u8>,
+        /// The bits.
+        all: u64,
+    },
     /// The claim on this resource is still the one that this token was given for.
     Fence {
         /// What was claimed.
@@ -127,7 +147,7 @@ pub struct Committed {
 pub struct Options {
     /// The state folder; made if it is not there.
     pub dir: PathBuf,
-    /// What sled may cache, in bytes: 64 to 256 MiB.
+    /// What sled may cache, in bytes as they lie on the disk; in memory they take about four times that.
     pub cache_bytes: u64,
     /// At what size a segment of the log is closed, in bytes.
     pub segment_bytes: u64,
@@ -151,12 +171,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// The usual sizes and times for a store in `dir`: 64 MiB of cache, segments of 64 MiB, a log of at most 16 GiB
+    /// The usual sizes and times for a store in `dir`: 8 MiB of cache, segments of 64 MiB, a log of at most 16 GiB
     /// that is kept 7 days.
     pub fn new(dir: PathBuf, set_hash_key: [u8; 32], boot_id: String, clock: Clock) -> Self {
         Self {
             dir,
-            cache_bytes: 64 << 20,
+            cache_bytes: 8 << 20,
             segment_bytes: 64 << 20,
             log_cap_bytes: 16 << 30,
             gather: Duration::from_millis(1),

@@ -71,6 +71,12 @@ impl Row {
         self.counter.then(|| i64::from_le_bytes(bytes))
     }
 
+    /// The bits, where the row is one of 64 of them.
+    pub fn bits(&self) -> Option<u64> {
+        let bytes: [u8; 8] = self.value.as_slice().try_into().ok()?;
+        (!self.counter).then(|| u64::from_le_bytes(bytes))
+    }
+
     pub(super) fn decode(raw: &[u8]) -> Result<Self, RowError> {
         let Some((header, value)) = raw.split_first_chunk::<HEADER>() else { return Err(RowError::Short(raw.len())) };
         let [format, version @ .., state] = *header;
