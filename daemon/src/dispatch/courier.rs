@@ -101,6 +101,10 @@ async fn judge(shared: &Shared, load: &mut Load) -> Vec<Request> {
             return Vec::new();
         }
     };
+    let guests: Vec<u64> = claims.iter().map(|claim| claim.record.guest.0).collect();
+    if let Err(error) = shared.campaigns().book().vault().warm(&guests) {
+        tracing::warn!(%error, "the keys of guests could not be read together; each is tried by itself");
+    }
     let mut ready = Vec::new();
     let mut refusals = Vec::new();
     let mut audit = Vec::new();

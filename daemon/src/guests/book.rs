@@ -179,6 +179,7 @@ impl GuestBook {
         for _ in 0..10 {
             let guests = self.store.guests(list, cursor, limit)?;
             let at_end = guests.len() < limit;
+            self.vault.warm(&guests.iter().map(|guest| guest.id.0).collect::<Vec<_>>())?;
             for stored in guests {
                 cursor = Some(stored.id);
                 let row = self.open(&stored)?;

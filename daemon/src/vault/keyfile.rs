@@ -31,7 +31,7 @@ const SEALED_PART: usize = cipher::OVERHEAD + 32;
 /// Slots that are read or written at a time.
 const CHUNK: usize = 4096;
 /// Keys kept in memory.
-const CACHED: usize = 64 * 1024;
+const CACHED: usize = 16 * 1024;
 
 /// Whether there is a key file in the state folder.
 pub(super) fn exists(state: &Path) -> bool {
@@ -105,7 +105,10 @@ impl KeyFile {
 
     /// The key of a subject.
     pub(super) fn get(&self, subject: u64) -> Result<SecretKey, VaultError> {
-        if let Some(key) = self.cache().get(subject) {
+        // Held over the look at the file: erasing overwrites the slot first and takes the key out of the cache second, so
+        // that no key stays there behind its own erasure.
+        let mut cache = self.cache();
+        if let Some(key) = cache.get(subject) {
             return Ok(key);
         }
         match self.look(subject)? {
@@ -113,16 +116,29 @@ impl KeyFile {
             Slot::Erased => Err(VaultError::Erased { subject }),
             Slot::Damaged => Err(VaultError::DamagedKey { subject }),
             Slot::Key(key) => {
-                let mut cache = self.cache();
-                // Looked at again with the cache held: erasing overwrites the slot first and takes the key out of the
-                // cache second, so that no key stays there behind its own erasure.
-                match self.look(subject)? {
-                    Slot::Key(_) => cache.put(subject, key.clone()),
-                    _ => return Err(VaultError::Erased { subject }),
-                }
+                cache.put(subject, key.clone());
                 Ok(key)
             }
         }
+    }
+
+    /// Reads the keys of several subjects, in order, into the memory from which [`get`](Self::get) takes them. Whoever has none
+    /// is left out.
+    pub(super) fn warm(&self, subjects: &[u64]) -> Result<(), VaultError> {
+        let mut cache = self.cache();
+        let unknown: Vec<u64> = subjects.iter().copied().filter(|subject| cache.get(*subject).is_none()).collect();
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        for run in runs(&unknown) {
+            let (bytes, present) = read_slots(&current.file, &path_in(&self.state), run[0], run.len())?;
+            for (at, subject) in run.iter().enumerate() {
+                let here = present.saturating_sub(at * SLOT).min(SLOT);
+                let slot = as_slot(&bytes[at * SLOT..(at + 1) * SLOT]);
+                if let Slot::Key(key) = slot::read(&current.epoch, *subject, &slot, offset(*subject)?, here) {
+                    cache.put(*subject, key);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Makes a key for each subject that has none, durable with one sync for all; how many were made.
@@ -378,6 +394,22 @@ mod tests {
         assert!(matches!(keys.get(2), Err(VaultError::Erased { subject: 2 })));
         keys.get(3).unwrap();
         assert_eq!(open().1, 0);
+    }
+
+    #[test]
+    fn keys_that_were_read_together_are_those_of_the_file_and_go_with_their_erasure() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || KeyFile::open(dir.path(), SecretKey::new([5; 32])).unwrap().0;
+        open().ensure(&[1, 2, 3, 9]).unwrap();
+        let (apart, together) = (open(), open());
+        together.warm(&[1, 2, 3, 7, 9]).unwrap();
+        for subject in [1, 2, 3, 9] {
+            assert_eq!(together.cache().get(subject).unwrap().expose(), apart.get(subject).unwrap().expose());
+        }
+        assert!(matches!(together.get(7), Err(VaultError::NoKey { subject: 7 })));
+        together.erase(&[2]).unwrap();
+        together.warm(&[1, 2]).unwrap();
+        assert!(matches!(together.get(2), Err(VaultError::Erased { subject: 2 })));
     }
 
     #[test]
