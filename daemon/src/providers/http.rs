@@ -107,8 +107,14 @@ impl Http {
         self.client.get(self.base.clone())
     }
 
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base.as_str().trim_end_matches('/'))
+    /// The address with `path`, which may have a query, behind its own. Scheme and host are not parsed again: requests are
+    /// many.
+    fn url(&self, path: &str) -> Url {
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        let mut url = self.base.clone();
+        url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
+        url.set_query(query);
+        url
     }
 
     /// Makes the exchange, once.
