@@ -9,6 +9,11 @@ use usherd::config::{Config, Sources, Table};
 use usherd::service::daemon;
 use usherd::service::logging::Logging;
 
+/// A message's way makes and drops hundreds of small values, most of them the index's; the C library's allocator took four
+/// tenths of the time of it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The dispatch daemon: sends campaigns, watches the providers, fails over.
 ///
 /// Reads one TOML file and the environment; every key is explained in the example configuration. SIGTERM drains and
