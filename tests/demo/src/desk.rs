@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, anyhow, bail};
 use usher::session::{Client, Update, act_key};
 use usher_common::model::{
-    Audience, CampaignClass, CampaignDetail, CampaignId, CampaignSpec, Channel, ImportProgress, ListId, MessageRow,
-    Reach, Schedule,
+    Audience, CampaignClass, CampaignDetail, CampaignId, CampaignSpec, Channel, ImportProgress, ListId, MessageDetail,
+    MessageId, MessageRow, Reach, Schedule,
 };
 use usher_common::protocol::{Act, EffectLine, IMPORT_CHUNK, MessagePage, Reply, Request, Row, Topic};
 
@@ -93,9 +93,9 @@ impl Desk {
         lists.iter().find(|l| l.name == name).map(|l| l.id).ok_or_else(|| anyhow!("there is no list called {name}"))
     }
 
-    /// Writes a campaign that brings the invitation to everyone on a list, by each of these channels.
-    pub async fn draft(&self, name: &str, list: ListId, channels: &[Channel]) -> anyhow::Result<CampaignId> {
-        let spec = CampaignSpec {
+    /// A campaign that brings the invitation to everyone on a list, by each of these channels.
+    pub fn invitation(name: &str, list: ListId, channels: &[Channel]) -> CampaignSpec {
+        CampaignSpec {
             name: name.to_owned(),
             description: String::new(),
             organisation: ORGANISATION.to_owned(),
@@ -108,7 +108,16 @@ impl Desk {
             schedule: Schedule::Now,
             expires_after_hours: 0,
             whatsapp: None,
-        };
+        }
+    }
+
+    /// Writes such a campaign.
+    pub async fn draft(&self, name: &str, list: ListId, channels: &[Channel]) -> anyhow::Result<CampaignId> {
+        self.write(Self::invitation(name, list, channels)).await
+    }
+
+    /// Writes a campaign.
+    pub async fn write(&self, spec: CampaignSpec) -> anyhow::Result<CampaignId> {
         Ok(self.on_campaign(Request::CampaignCreate { spec }).await?.row.id)
     }
 
@@ -191,6 +200,14 @@ impl Desk {
             if after.is_none() {
                 return Ok(rows);
             }
+        }
+    }
+
+    /// One message with every attempt at it.
+    pub async fn message(&self, campaign: CampaignId, id: MessageId) -> anyhow::Result<MessageDetail> {
+        match self.ask(Request::Message { campaign, id }).await? {
+            Reply::Message(detail) => Ok(*detail),
+            other => bail!("asked for a message, the daemon answered {other:?}"),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod crash;
+mod four_channels;
 mod house;
 mod lists;
 mod mailserver;
