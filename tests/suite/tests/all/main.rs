@@ -9,5 +9,6 @@ mod house;
 mod lists;
 mod mailserver;
 mod main_job;
+mod postfix;
 mod terminal;
 mod watching;
