@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use usher::session::{Client, Update, act_key};
 use usher_common::model::{
     Audience, CampaignClass, CampaignDetail, CampaignId, CampaignSpec, Channel, ImportProgress, ListId, MessageDetail,
@@ -15,6 +16,9 @@ use crate::ORGANISATION;
 
 /// Whatever a test waits for is there within this, on a slow machine too.
 pub const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Questions that are asked at once: a session answers so many together.
+const QUESTIONS: usize = 16;
 
 /// Who vouches for the guests that are imported.
 pub const VOUCHER: &str = "Wilhelmina Vouchsafe";
@@ -209,5 +213,12 @@ impl Desk {
             Reply::Message(detail) => Ok(*detail),
             other => bail!("asked for a message, the daemon answered {other:?}"),
         }
+    }
+
+    /// Every message of the campaign with every attempt at it.
+    pub async fn stories(&self, campaign: CampaignId) -> anyhow::Result<Vec<MessageDetail>> {
+        let rows = self.messages(campaign).await?;
+        let asked = rows.iter().map(|row| self.message(campaign, row.id));
+        futures_util::stream::iter(asked).buffered(QUESTIONS).try_collect().await
     }
 }

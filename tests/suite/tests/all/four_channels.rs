@@ -4,10 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
 use usher_common::model::{
-    CampaignId, Channel, GuestId, ListId, MessageDetail, MessageState, OutcomeClass, WhatsAppParameter,
-    WhatsAppTemplate,
+    Channel, GuestId, ListId, MessageDetail, MessageState, OutcomeClass, WhatsAppParameter, WhatsAppTemplate,
 };
 use usher_common::protocol::{Reply, Request};
 use usher_demo::{Desk, PATIENCE, Plan, Stage};
@@ -19,8 +17,6 @@ use crate::lists;
 const SOME: u64 = 500;
 /// Answers with which Slack and WhatsApp ask to be left alone.
 const THROTTLED: u64 = 3;
-/// Questions about messages that are under way at once; a session answers so many.
-const QUESTIONS: usize = 16;
 
 /// A stage with every provider. Slack's and WhatsApp's shipped rates (5 and 80 a second) are theirs, not ours: at those a
 /// list of this size takes the better part of an hour.
@@ -78,13 +74,6 @@ async fn accepted(record: &Record, provider: Provider, least: u64) {
     };
     let waited = tokio::time::timeout(PATIENCE, enough).await;
     assert!(waited.is_ok(), "{provider} has accepted {} of {least}", record.count(provider));
-}
-
-/// Every message of a campaign with all its attempts.
-async fn stories(desk: &Desk, campaign: CampaignId) -> Vec<MessageDetail> {
-    let rows = desk.messages(campaign).await.unwrap();
-    let asked = rows.iter().map(|row| desk.message(campaign, row.id));
-    futures_util::stream::iter(asked).buffered(QUESTIONS).try_collect().await.unwrap()
 }
 
 /// Where each guest is reached on each channel, as the daemon has it.
@@ -194,7 +183,7 @@ async fn every_providers_record_agrees_with_ours_on_all_four_channels() {
     simulator.clear(Provider::Resend).await.unwrap();
     let detail = desk.sent(campaign).await.unwrap();
 
-    let stories = stories(&desk, campaign).await;
+    let stories = desk.stories(campaign).await.unwrap();
     let addresses = addresses(&desk, list).await;
     let (ours, theirs) = (ours(&stories, &addresses), theirs(&record));
     assert_eq!(differences(&ours, &theirs), []);

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use usher_common::model::{
-    BreakerState, CampaignId, CampaignState, Channel, MessageDetail, MessageState, OutcomeClass, ProviderRow,
-    TemplateBody,
+    BreakerState, CampaignState, Channel, MessageDetail, MessageState, OutcomeClass, ProviderRow, TemplateBody,
 };
 use usher_common::protocol::{Reply, Request};
 use usher_demo::{Desk, guest_list};
@@ -34,15 +33,6 @@ fn arrived(mails: &[String]) -> BTreeMap<String, usize> {
             1;
     }
     arrived
-}
-
-/// Every message of a campaign with all its attempts.
-async fn stories(desk: &Desk, campaign: CampaignId) -> Vec<MessageDetail> {
-    let mut stories = Vec::new();
-    for row in desk.messages(campaign).await.unwrap() {
-        stories.push(desk.message(campaign, row.id).await.unwrap());
-    }
-    stories
 }
 
 /// What the daemon thinks of the server.
@@ -86,15 +76,15 @@ async fn a_letter_too_long(server: &Postfix) -> MessageDetail {
     let body = TemplateBody { subject: "Our story".to_owned(), text, ..TemplateBody::default() };
     desk.act(Request::TemplateSave { name: "story".to_owned(), body }).await.unwrap();
     let mut spec = Desk::invitation("Our story", list, &[Channel::Email]);
-    spec.template = "story".to_owned();
+    "story".clone_into(&mut spec.template);
     let campaign = desk.write(spec).await.unwrap();
     desk.release(campaign).await.unwrap();
     let detail = desk.until(campaign, |detail| detail.row.state.is_ended()).await.unwrap();
-    let (state, counts) = (detail.row.state, detail.row.counts);
-    assert_eq!((state, counts.taken(), counts.failed), (CampaignState::Partial, 39, 1), "{:?}", detail.reasons);
+    assert_eq!(detail.row.state, CampaignState::Partial, "{:?}", detail.reasons);
+    assert_eq!((detail.row.counts.taken(), detail.row.counts.failed), (39, 1));
 
     let (failed, sent): (Vec<_>, Vec<_>) =
-        stories(&desk, campaign).await.into_iter().partition(|story| story.row.state == MessageState::Failed);
+        desk.stories(campaign).await.unwrap().into_iter().partition(|story| story.row.state == MessageState::Failed);
     let mails = server.delivered(39).await;
     assert_eq!(arrived(&mails), sent.iter().map(|story| (story.row.id.to_string(), 1)).collect());
     let opinion = opinion(&desk).await;
@@ -182,9 +172,10 @@ async fn answer(stream: TcpStream, seen: Arc<Mutex<BTreeMap<String, (Instant, us
             *times += usize::from(early);
             early
         };
-        let action = match put_off {
-            true => format!("450 4.7.1 Greylisted, try again in {} seconds", GREYLISTED.as_secs()),
-            false => "DUNNO".to_owned(),
+        let action = if put_off {
+            format!("450 4.7.1 Greylisted, try again in {} seconds", GREYLISTED.as_secs())
+        } else {
+            "DUNNO".to_owned()
         };
         wire.write_all(format!("action={action}\n\n").as_bytes()).await.ok()?;
     }
@@ -211,7 +202,7 @@ async fn greylisted_guests_get_their_mail_once_and_the_server_stays_in_favour() 
     let detail = desk.sent(campaign).await.unwrap();
     assert_eq!(detail.row.counts.taken(), guests as u64, "{:?}\n{}", detail.reasons, server.said());
 
-    let stories = stories(&desk, campaign).await;
+    let stories = desk.stories(campaign).await.unwrap();
     for story in &stories {
         let classes: Vec<_> = story.attempts.iter().filter_map(|attempt| attempt.class).collect();
         assert_eq!(classes, [OutcomeClass::Throttled, OutcomeClass::Accepted], "{story:?}");

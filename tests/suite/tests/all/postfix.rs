@@ -50,6 +50,7 @@ pub(crate) struct Postfix {
 impl Postfix {
     /// Starts one for `test`, with further lines of configuration, and waits until it takes connections. Where it cannot be
     /// had, says that the test was skipped, which never happens in CI.
+    #[expect(clippy::print_stderr, reason = "whoever runs the tests has to see what was not tried")]
     pub(crate) async fn start(test: &str, settings: &str) -> Option<Self> {
         if let Some(why) = Self::missing() {
             assert!(std::env::var_os("CI").is_none(), "nothing is skipped in CI: {why}");
