@@ -86,7 +86,7 @@ impl Slack {
                 "mrkdwn": false,
                 "unfurl_links": false,
                 "unfurl_media": false,
-                "metadata": {"event_type": "usher_message", "event_payload": {"message": correlation(message)}},
+                "metadata": {"event_type": "usher_message", "event_payload": {"usher_message": correlation(message)}},
             }),
             Way::Hook { channel } if *channel == message.to => json!({"text": text, "mrkdwn": false}),
             Way::Hook { .. } => {

@@ -123,7 +123,7 @@ async fn a_bot_writes_plain_words_that_call_nobody() {
     assert_eq!(body["channel"], GUEST);
     assert_eq!(body["text"], "Dear &lt;!channel&gt; &amp; co, see &lt;https://x.example?a=1&amp;b=2&gt;");
     assert_eq!(body["mrkdwn"], false);
-    assert_eq!(body["metadata"]["event_payload"]["message"], "m4711");
+    assert_eq!(body["metadata"]["event_payload"]["usher_message"], "m4711");
 }
 
 #[tokio::test]

@@ -4,10 +4,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use usher::session::{Client, Update, act_key};
 use usher_common::model::{
-    Audience, CampaignClass, CampaignDetail, CampaignId, CampaignSpec, Channel, ImportProgress, ListId, MessageRow,
-    Reach, Schedule,
+    Audience, CampaignClass, CampaignDetail, CampaignId, CampaignSpec, Channel, ImportProgress, ListId, MessageDetail,
+    MessageId, MessageRow, Reach, Schedule,
 };
 use usher_common::protocol::{Act, EffectLine, IMPORT_CHUNK, MessagePage, Reply, Request, Row, Topic};
 
@@ -15,6 +16,9 @@ use crate::ORGANISATION;
 
 /// Whatever a test waits for is there within this, on a slow machine too.
 pub const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Questions that are asked at once: a session answers so many together.
+const QUESTIONS: usize = 16;
 
 /// Who vouches for the guests that are imported.
 pub const VOUCHER: &str = "Wilhelmina Vouchsafe";
@@ -93,9 +97,9 @@ impl Desk {
         lists.iter().find(|l| l.name == name).map(|l| l.id).ok_or_else(|| anyhow!("there is no list called {name}"))
     }
 
-    /// Writes a campaign that brings the invitation to everyone on a list, by each of these channels.
-    pub async fn draft(&self, name: &str, list: ListId, channels: &[Channel]) -> anyhow::Result<CampaignId> {
-        let spec = CampaignSpec {
+    /// A campaign that brings the invitation to everyone on a list, by each of these channels.
+    pub fn invitation(name: &str, list: ListId, channels: &[Channel]) -> CampaignSpec {
+        CampaignSpec {
             name: name.to_owned(),
             description: String::new(),
             organisation: ORGANISATION.to_owned(),
@@ -108,7 +112,16 @@ impl Desk {
             schedule: Schedule::Now,
             expires_after_hours: 0,
             whatsapp: None,
-        };
+        }
+    }
+
+    /// Writes such a campaign.
+    pub async fn draft(&self, name: &str, list: ListId, channels: &[Channel]) -> anyhow::Result<CampaignId> {
+        self.write(Self::invitation(name, list, channels)).await
+    }
+
+    /// Writes a campaign.
+    pub async fn write(&self, spec: CampaignSpec) -> anyhow::Result<CampaignId> {
         Ok(self.on_campaign(Request::CampaignCreate { spec }).await?.row.id)
     }
 
@@ -192,5 +205,20 @@ impl Desk {
                 return Ok(rows);
             }
         }
+    }
+
+    /// One message with every attempt at it.
+    pub async fn message(&self, campaign: CampaignId, id: MessageId) -> anyhow::Result<MessageDetail> {
+        match self.ask(Request::Message { campaign, id }).await? {
+            Reply::Message(detail) => Ok(*detail),
+            other => bail!("asked for a message, the daemon answered {other:?}"),
+        }
+    }
+
+    /// Every message of the campaign with every attempt at it.
+    pub async fn stories(&self, campaign: CampaignId) -> anyhow::Result<Vec<MessageDetail>> {
+        let rows = self.messages(campaign).await?;
+        let asked = rows.iter().map(|row| self.message(campaign, row.id));
+        futures_util::stream::iter(asked).buffered(QUESTIONS).try_collect().await
     }
 }

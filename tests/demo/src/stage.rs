@@ -1,5 +1,6 @@
 //! The stage itself.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use usher::session::{Client, Target};
 use usher_common::protocol::Request;
-use usher_sim::Simulator;
+use usher_sim::{Provider, Simulator};
 
 use crate::{Desk, Programs};
 
@@ -29,8 +30,11 @@ const READY: Duration = Duration::from_mins(1);
 pub struct Plan {
     /// How the simulator is set up.
     pub simulator: usher_sim::Config,
-    /// Providers of the stage, in order of rank; `resend`, `smtp` and `twilio` unless set.
+    /// Providers of the stage by the simulator's names for them, in order of rank; `resend`, `smtp` and `twilio` unless
+    /// set.
     pub providers: Vec<String>,
+    /// Lines that a provider's section has besides, by the provider's name: limits other than those that are shipped.
+    pub settings: BTreeMap<String, String>,
     /// Lines of configuration that are put before everything else, for keys of the top and whole sections.
     pub extra: String,
     /// Whether the daemon opens a TCP port for consoles.
@@ -42,6 +46,7 @@ impl Default for Plan {
         Self {
             simulator: usher_sim::Config::default(),
             providers: vec!["resend".into(), "smtp".into(), "twilio".into()],
+            settings: BTreeMap::new(),
             extra: String::new(),
             tcp: false,
         }
@@ -209,6 +214,7 @@ impl Stage {
         );
         for name in &plan.providers {
             text += &self.provider(name)?;
+            text += plan.settings.get(name).map_or("", String::as_str);
         }
         let mut file =
             OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(self.configuration())?;
@@ -218,24 +224,37 @@ impl Stage {
 
     /// A provider as somebody would set it up who leaves everything at its default.
     fn provider(&self, name: &str) -> anyhow::Result<String> {
-        let own = match name {
-            "resend" => format!(
+        let provider = Provider::from_name(name).ok_or_else(|| anyhow!("the stage has no provider called {name}"))?;
+        let own = match provider {
+            Provider::Resend => format!(
                 "kind = \"resend\"\nbase_url = \"{}\"\napi_key = \"re_simulator\"\n",
                 self.simulator.resend_url()
             ),
-            "twilio" => format!(
+            Provider::Twilio => format!(
                 "kind = \"twilio\"\nbase_url = \"{}\"\naccount_sid = \"AC00000000000000000000000000000001\"\n\
                  auth_token = \"simulator\"\nfrom = \"+14155550100\"\nunit_price = 0.0083\n\
                  status_callback = \"https://hooks.ada-and-ben.example/twilio\"\n",
                 self.simulator.twilio_url()
             ),
-            "smtp" => format!(
+            Provider::Smtp => format!(
                 "kind = \"smtp\"\nhost = \"localhost\"\nport = {}\nsecurity = \"starttls\"\nuser = \"usher\"\n\
                  password = \"simulator\"\nca_file = \"{}\"\n",
                 self.simulator.smtp_addr().port(),
                 self.folder().join("ca.pem").display()
             ),
-            other => bail!("the stage has no provider called {other}"),
+            Provider::SendGrid => format!(
+                "kind = \"sendgrid\"\nbase_url = \"{}\"\napi_key = \"SG.simulator\"\n",
+                self.simulator.sendgrid_url()
+            ),
+            Provider::Slack => format!(
+                "kind = \"slack\"\nbase_url = \"{}\"\nbot_token = \"xoxb-simulator\"\n",
+                self.simulator.slack_url()
+            ),
+            Provider::WhatsApp => format!(
+                "kind = \"whatsapp\"\nbase_url = \"{}\"\nphone_number_id = \"100000000000001\"\n\
+                 access_token = \"EAAsimulator\"\n",
+                self.simulator.whatsapp_url()
+            ),
         };
         Ok(format!("[[provider]]\nname = \"{name}\"\n{own}"))
     }

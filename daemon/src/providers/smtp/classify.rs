@@ -78,6 +78,13 @@ pub(crate) enum Fault {
     Lacks(&'static str),
     /// The server does not take this address.
     NoUtf8,
+    /// The server takes no message of this size.
+    TooLarge {
+        /// Bytes of the message.
+        size: u64,
+        /// The most that the server takes.
+        most: u64,
+    },
 }
 
 impl Fault {
@@ -85,7 +92,7 @@ impl Fault {
     pub(crate) fn leaves_line_usable(&self) -> bool {
         match self {
             Self::Said(_, said) => said.code >= 400 && said.code != 421,
-            Self::NoUtf8 => true,
+            Self::NoUtf8 | Self::TooLarge { .. } => true,
             Self::Lost { .. } | Self::Lacks(_) => false,
         }
     }
@@ -108,6 +115,12 @@ impl Fault {
                 let detail = format!("the server does not offer {what}, which the configuration demands");
                 Answer::new(Unusable, Some(Scope::Account), "not_offered", &detail)
             }
+            Self::TooLarge { size, most } => {
+                // Rounded away from each other, so that it never reads as if both were the same.
+                let (size, most) = (size.div_ceil(1024), most / 1024);
+                let detail = format!("the message has {size} KiB, and the server takes {most} KiB");
+                Answer::new(Refused, None, TOO_LARGE, &detail)
+            }
             Self::NoUtf8 => {
                 Answer::new(Recipient, None, "smtputf8", "the server takes no addresses with other than ASCII letters")
             }
@@ -115,18 +128,63 @@ impl Fault {
     }
 }
 
-/// Servers that greylist ask for about five minutes; RFC 5321 §4.5.4.1 advises thirty where nothing is known.
+/// The word for a message that is over the server's limit, beside its own code where it gave one.
+const TOO_LARGE: &str = "too_large";
+
+/// Where a server does not say how long it greylists; most do so for five minutes.
 const GREYLIST_WAIT: Duration = Duration::from_mins(5);
 
 /// What a reply means that is not the one hoped for.
 pub(crate) fn classify(stage: Stage, said: &Said) -> Answer {
     let (class, scope) = class_of(stage, said);
-    let wait = (class == Throttled).then_some(GREYLIST_WAIT);
-    let code = match enhanced(&said.text) {
-        Some((class, subject, detail)) => format!("{} {class}.{subject}.{detail}", said.code),
-        None => said.code.to_string(),
-    };
+    let wait = (class == Throttled).then(|| asked_wait(&said.text).unwrap_or(GREYLIST_WAIT));
+    let mut code = said.code.to_string();
+    if let Some((class, subject, detail)) = enhanced(&said.text) {
+        code += &format!(" {class}.{subject}.{detail}");
+    }
+    if class == Refused && too_large(stage, said) {
+        code = format!("{code} {TOO_LARGE}");
+    }
     Answer::new(class, scope, code, &said.text).after(wait)
+}
+
+/// Whether a lasting no is about the message's size (RFC 1870 §6.1, RFC 3463 §3.4).
+fn too_large(stage: Stage, said: &Said) -> bool {
+    match enhanced(&said.text) {
+        Some((_, subject, detail)) => matches!((subject, detail), (3, 4) | (2, 3)),
+        // Before the text is on its way, the size that we declared is all that could be too much.
+        None => said.code == 552 && stage == Stage::Mail,
+    }
+}
+
+/// How long a reply asks us to wait, where its words tell: `300 seconds`, `5 minutes`, `in 00:05:00`. Never less than a
+/// second: whoever asks for no wait at all has said no all the same.
+fn asked_wait(text: &str) -> Option<Duration> {
+    let apart = |sign: char| sign.is_whitespace() || "()[]<>,;!".contains(sign);
+    let words: Vec<&str> = text.split(apart).map(|word| word.trim_end_matches(['.', ':'])).collect();
+    let seconds = words.windows(2).find_map(|pair| match pair[0] {
+        // A clock without such a word before it tells the time of day.
+        "in" | "for" if pair[1].contains(':') => clock(pair[1]),
+        number => number.parse::<u32>().ok().zip(unit(pair[1])).map(|(number, unit)| u64::from(number) * unit),
+    })?;
+    Some(Duration::from_secs(seconds.max(1)))
+}
+
+/// The seconds in a unit of time.
+fn unit(word: &str) -> Option<u64> {
+    match word.to_ascii_lowercase().as_str() {
+        "s" | "sec" | "secs" | "second" | "seconds" => Some(1),
+        "min" | "mins" | "minute" | "minutes" => Some(60),
+        "h" | "hour" | "hours" => Some(3600),
+        _ => None,
+    }
+}
+
+/// The seconds of `hh:mm:ss`.
+fn clock(word: &str) -> Option<u64> {
+    let mut parts = word.split(':').map(|part| part.parse::<u32>().ok().map(u64::from));
+    let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next()??);
+    (parts.next().is_none() && minutes < 60 && seconds < 60).then_some(hours * 3600 + minutes * 60 + seconds)
 }
 
 fn class_of(stage: Stage, said: &Said) -> (OutcomeClass, Option<Scope>) {
@@ -152,8 +210,16 @@ fn temporary(stage: Stage, said: &Said) -> (OutcomeClass, Option<Scope>) {
         (_, 421) => (NotSent, None),
         _ if limited => (Throttled, Some(Scope::Account)),
         (Stage::Rcpt, 450..=452) => (Throttled, Some(Scope::Recipient)),
+        // Some greylist only once they have seen the message: it has to come again, and all else is well.
+        (Stage::Mail | Stage::Data | Stage::Dot, 450..=452) if names_greylist(&said.text) => {
+            (Throttled, Some(Scope::Recipient))
+        }
         (Stage::Mail | Stage::Data | Stage::Dot, 450..=452) if names_rate(&said.text) => {
             (Throttled, Some(Scope::Account))
+        }
+        // So do those that only say "policy". At MAIL that would be about us alone.
+        (Stage::Data | Stage::Dot, 450..=451) if matches!(enhanced(&said.text), Some((4, 7, 1))) => {
+            (Throttled, Some(Scope::Recipient))
         }
         _ => (NotSent, None),
     }
@@ -187,9 +253,17 @@ fn names(text: &str, phrase: &str) -> bool {
     text.to_ascii_lowercase().contains(phrase)
 }
 
+fn names_greylist(text: &str) -> bool {
+    names(text, "greylist") || names(text, "graylist")
+}
+
 /// Whether the text has the word "rate" or says that something was too much.
 fn names_rate(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     enhanced(text).is_some_and(|(_, subject, detail)| (subject, detail) == (7, 0))
         || lower.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| matches!(word, "rate" | "throttled"))
 }
+
+#[cfg(test)]
+#[path = "classify_tests.rs"]
+mod tests;

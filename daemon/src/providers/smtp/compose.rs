@@ -56,6 +56,12 @@ impl<'a> Transaction<'a> {
         !self.from.is_ascii() || !self.to.is_ascii()
     }
 
+    /// What the message counts for a server's limit (RFC 1870 §5): its line ends are counted, the dots that are put before
+    /// others on the way, and the last one, are not.
+    pub(crate) fn size(&self) -> u64 {
+        self.content.len() as u64 + 2
+    }
+
     /// The content as it travels: a dot more before each line that begins with one.
     pub(crate) fn stuffed(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.content.len() + 64);

@@ -41,8 +41,8 @@ pub(super) struct Offers {
     pub(super) starttls: bool,
     /// Addresses beyond ASCII.
     pub(super) smtp_utf8: bool,
-    /// SIZE: it wants to know how large a message is.
-    pub(super) size: bool,
+    /// SIZE: it wants to know how large a message is (RFC 1870), and takes so many bytes; 0 where it does not say.
+    pub(super) size: Option<u64>,
     /// AUTH PLAIN.
     pub(super) plain: bool,
     /// AUTH LOGIN.
@@ -99,7 +99,8 @@ impl Line {
             match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
                 "STARTTLS" => self.offers.starttls = true,
                 "SMTPUTF8" => self.offers.smtp_utf8 = true,
-                "SIZE" => self.offers.size = true,
+                // A limit that is no number is none that could be kept.
+                "SIZE" => self.offers.size = Some(words.next().and_then(|most| most.parse().ok()).unwrap_or(0)),
                 "AUTH" => {
                     for mechanism in words {
                         self.offers.plain |= mechanism.eq_ignore_ascii_case("PLAIN");
@@ -153,10 +154,15 @@ impl Line {
         if transaction.needs_utf8() && !self.offers.smtp_utf8 {
             return Err(Fault::NoUtf8);
         }
+        let size = transaction.size();
+        // Asking all the same would only be answered with no (RFC 1870 §6.1), and after the whole text by some.
+        if let Some(most) = self.offers.size.filter(|&most| most > 0 && size > most) {
+            return Err(Fault::TooLarge { size, most });
+        }
         let content = transaction.stuffed();
         // RFC 6531 §3.1: who offers SMTPUTF8 offers 8BITMIME.
         let utf8 = if transaction.needs_utf8() { " SMTPUTF8 BODY=8BITMIME" } else { "" };
-        let size = if self.offers.size { format!(" SIZE={}", content.len() + 2) } else { String::new() };
+        let size = self.offers.size.map_or_else(String::new, |_| format!(" SIZE={size}"));
         let mail = format!("MAIL FROM:<{}>{utf8}{size}", transaction.from);
         self.command(Stage::Mail, &mail, 2, limit).await?;
         self.command(Stage::Rcpt, &format!("RCPT TO:<{}>", transaction.to), 2, limit).await?;

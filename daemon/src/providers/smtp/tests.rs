@@ -357,6 +357,36 @@ async fn a_message_arrives_as_it_was_prepared() {
 }
 
 #[tokio::test]
+async fn a_message_over_the_announced_size_is_not_even_asked_about() {
+    // Lines that begin with a dot get another on the way, which does not count.
+    let dotted = Outgoing { text: ".\n".repeat(500), ..message(GUEST) };
+    let limit =
+        |most: usize| Script { offers: vec![Box::leak(format!("SIZE {most}").into_boxed_str())], ..Script::default() };
+    let size = {
+        let smtp = Smtp::new(&config(25)).unwrap();
+        let request = smtp.prepare(std::slice::from_ref(&dotted), "key").unwrap();
+        request.bytes.windows(6).position(|at| at == b"DATA\r\n").map(|at| request.bytes.len() - at - 6 + 2).unwrap()
+    };
+    for most in [size, 0] {
+        let server = Server::start(limit(most)).await;
+        let answer = send(&Smtp::new(&server.config()).unwrap(), &dotted).await;
+        assert_eq!(answer.class, OutcomeClass::Accepted, "{most}: {answer:?}");
+        assert_eq!(server.count(&format!("MAIL FROM:<anna@wedding.example> SIZE={size}")), 1, "{:?}", server.heard());
+    }
+    let server = Server::start(limit(size - 1)).await;
+    let smtp = Smtp::new(&server.config()).unwrap();
+    let answer = send(&smtp, &dotted).await;
+    assert_eq!((answer.class, answer.scope, answer.code.as_str()), (OutcomeClass::Refused, None, "too_large"));
+    assert_eq!(server.count("MAIL"), 0);
+    let answer = send(&smtp, &Outgoing { text: "Short.".to_owned(), ..dotted }).await;
+    assert_eq!(
+        (answer.class, server.count("(connection)")),
+        (OutcomeClass::Accepted, 1),
+        "the line serves the next one"
+    );
+}
+
+#[tokio::test]
 async fn a_connection_is_used_again_after_a_message_and_after_a_refusal() {
     for (script, class) in [
         (Script::default(), OutcomeClass::Accepted),

@@ -4,9 +4,11 @@
 
 mod bad_input;
 mod crash;
+mod four_channels;
 mod house;
 mod lists;
 mod mailserver;
 mod main_job;
+mod postfix;
 mod terminal;
 mod watching;
