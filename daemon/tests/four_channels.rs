@@ -155,7 +155,7 @@ impl House {
             whatsapp,
         };
         let id = self.campaigns.create(&by(), spec, now).await.unwrap();
-        let sum = self.campaigns.reckon(id).unwrap();
+        let sum = self.campaigns.reckon(id, &|_, _| std::ops::ControlFlow::Continue(())).unwrap();
         self.campaigns.check_ready(id, &sum).unwrap();
         assert_eq!(sum.obstacles, BTreeMap::new());
         self.campaigns.approve(&by(), &self.campaigns.row(id, None).unwrap()).await.unwrap();

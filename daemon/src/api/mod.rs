@@ -8,6 +8,7 @@ mod caller;
 mod guests;
 mod listen;
 mod problem;
+mod progress;
 mod routes;
 mod session;
 
@@ -21,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use usher_common::protocol::{Act, Answer, Problem, ProblemCode, Reply, Request, Topic};
 
 pub use caller::Caller;
+use progress::Progress;
 pub use listen::{Doors, ListenError, unix};
 pub use routes::router;
 
@@ -77,8 +79,32 @@ impl Api {
         }
     }
 
-    /// Answers one request.
-    async fn call(&self, caller: &Caller, request: Request, act: Option<Act>) -> Result<Reply, Problem> {
+    /// Answers one request, which tells `progress` how far it is. What may take long does so on a thread of its own, so
+    /// that it holds up nobody else.
+    async fn call(
+        self: Arc<Self>,
+        caller: Arc<Caller>,
+        request: Request,
+        act: Option<Act>,
+        progress: Progress,
+    ) -> Result<Reply, Problem> {
+        if !takes_long(&request) {
+            return self.answer(&caller, request, act, &progress).await;
+        }
+        let runtime = tokio::runtime::Handle::current();
+        let work = move || runtime.block_on(self.answer(&caller, request, act, &progress));
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+            Err(Problem::new(ProblemCode::Internal, format!("the call was broken off: {error}"), "see the daemon's log"))
+        })
+    }
+
+    async fn answer(
+        &self,
+        caller: &Caller,
+        request: Request,
+        act: Option<Act>,
+        progress: &Progress,
+    ) -> Result<Reply, Problem> {
         if request.answer() == Answer::Acts && act.is_none() {
             return Err(Problem::new(
                 ProblemCode::Invalid,
@@ -98,11 +124,31 @@ impl Api {
             ));
         }
         let by = By { actor: caller.name.clone(), reason: act.reason.clone(), request_id: act.key.clone() };
-        match self.guest_request(&by, &act, &request).await {
+        match self.guest_request(&by, &act, &request, progress).await {
             Some(answer) => answer,
-            None => self.campaign_request(&by, &act, request).await,
+            None => self.campaign_request(&by, &act, request, progress).await,
         }
     }
+}
+
+/// Whether a request goes through many rows, or waits for a disk beside the store's own.
+fn takes_long(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Guests { .. }
+            | Request::Export { .. }
+            | Request::Messages { .. }
+            | Request::GuestAdd { .. }
+            | Request::GuestDelete { .. }
+            | Request::GuestBulk { .. }
+            | Request::ListDelete { .. }
+            | Request::ImportChunk { .. }
+            | Request::ImportFinish { .. }
+            | Request::CampaignPreview { .. }
+            | Request::CampaignEstimate { .. }
+            | Request::CampaignTest { .. }
+            | Request::CampaignApprove { .. }
+    )
 }
 
 /// Whether a request makes the store grow; what only stops or removes something never waits for room.
