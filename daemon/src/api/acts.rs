@@ -212,10 +212,12 @@ impl Api {
         let limit = limit.clamp(1, 1000);
         let store = self.campaigns().book().store();
         store.campaign(campaign)?;
-        let messages = store.messages(campaign, state, after, limit)?;
-        let next = if messages.len() == limit { messages.last().map(|m| m.id) } else { None };
         let counts = store.campaign_counts(campaign)?.total();
         let total = state.map_or(counts.total(), |s| counts.get(s));
+        if total == 0 {
+            return Ok(Reply::Messages(MessagePage { rows: Vec::new(), total, next: None }));
+        }
+        let store::Page { messages, next } = store.messages(campaign, state, after, limit)?;
         let rows = messages.iter().map(|m| self.message_row(m)).collect();
         Ok(Reply::Messages(MessagePage { rows, total, next }))
     }

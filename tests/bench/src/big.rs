@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use usher_common::model::{CampaignDetail, CampaignId, Channel};
 use usher_common::protocol::Request;
-use usher_demo::Desk;
+use usher_demo::{Desk, Stage};
 
 use crate::messages::SINGLE;
 use crate::process::{self, Sink};
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_mins(3);
 /// Sends a campaign to `count` guests, pauses it on its way and resumes it.
 pub(crate) async fn measure(count: usize) -> anyhow::Result<Vec<Line>> {
     let sink = Sink::start().await?;
-    let room = "[store]\nlog_cap_mib = 1048576\n";
+    let room = "[store]\nlog_cap_mib = 1048576\ncompact_after_hours = 0\n";
     let stage = run::stage(format!("{room}{}", run::texts(sink.url(), SINGLE))).await?;
     let daemon = stage.pid().context("the daemon has ended")?;
     let desk = stage.desk().await?;
@@ -62,6 +62,13 @@ pub(crate) async fn measure(count: usize) -> anyhow::Result<Vec<Line>> {
     }
     lines.push(looker.end().await?.line(format!("{many} sent, paused, resumed"), told).wrong(fault));
 
+    let looker = Looker::start(stage.desk().await?);
+    let (told, fault) = match compacted(&stage, patience).await? {
+        Some((before, after)) => (format!("{after} bytes a message where a row of its own takes {before}"), None),
+        None => (String::new(), Some(format!("its messages were not put together within {patience:?}"))),
+    };
+    lines.push(looker.end().await?.line(format!("{many} put together"), told).wrong(fault));
+
     let (_, peak) = process::memory_mib(daemon)?;
     lines.push(
         Line::new(
@@ -77,6 +84,23 @@ pub(crate) async fn measure(count: usize) -> anyhow::Result<Vec<Line>> {
         .remark(format!("peak memory {peak} MiB")),
     );
     Ok(lines)
+}
+
+/// Waits until the campaign's messages are put together; what a message took before, and takes now, in bytes.
+async fn compacted(stage: &Stage, patience: Duration) -> anyhow::Result<Option<(u64, u64)>> {
+    let begun = Instant::now();
+    while begun.elapsed() < patience {
+        let log = stage.log();
+        let number = |name: &str| {
+            let (_, behind) = log.split_once(name)?;
+            behind.split(|c: char| !c.is_ascii_digit()).find(|digits| !digits.is_empty())?.parse().ok()
+        };
+        if let (Some(before), Some(after)) = (number("bytes_each_before="), number("bytes_each=")) {
+            return Ok(Some((before, after)));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(None)
 }
 
 /// Acts, and tells how long the answer took.
