@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, which is what it is for")]
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::Arc;
 
 use usher_common::model::{

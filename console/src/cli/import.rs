@@ -24,7 +24,12 @@ pub(super) struct Import {
     pub(super) country: String,
 }
 
-pub(super) async fn run(session: &Session<'_>, output: &Output, import: Import, act: &ActFlags) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    session: &Session<'_>,
+    output: &Output,
+    import: Import,
+    act: &ActFlags,
+) -> Result<Exit, Failure> {
     let Import { file, list, vouched_by, country } = import;
     let list = session.list_name(&list).await?;
     let stdin = file.as_os_str() == "-";

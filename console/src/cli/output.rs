@@ -1,12 +1,13 @@
 //! What is printed: tables for people, JSON for programs, errors on standard error. Every string from outside is cleaned
 //! before a terminal sees it; JSON escapes by itself.
 
-use std::io::{self, IsTerminal as _, Write as _};
 use std::cell::{Cell, RefCell};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Instant;
 
 use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::args::{Format, Global};
@@ -26,7 +27,9 @@ pub(super) struct Output {
     style: Style,
     pace: RefCell<Pace>,
     started: Instant,
-    /// Wakes whoever waits for a line of progress to be there.
+    /// Ctrl-C, from the first line of progress on.
+    keys: RefCell<Option<Signal>>,
+    /// Wakes whoever waits for that line.
     drawn: Notify,
     /// What to say to whoever leaves while it is.
     when_left: Cell<&'static str>,
@@ -60,6 +63,7 @@ impl Output {
             },
             pace: RefCell::default(),
             started: Instant::now(),
+            keys: RefCell::default(),
             drawn: Notify::new(),
             when_left: Cell::new(""),
             yes: global.yes,
@@ -166,12 +170,19 @@ impl Output {
     }
 
     fn draw(&self, line: &str) {
-        if self.progress {
-            let mut err = self.err.lock();
-            let _ = write!(err, "\r\x1b[K{line}");
-            let _ = err.flush();
+        if !self.progress {
+            return;
+        }
+        // Before there is anything to clean up. Where it cannot be heard, it ends the program by itself.
+        if self.keys.borrow().is_none()
+            && let Ok(keys) = signal(SignalKind::interrupt())
+        {
+            self.keys.replace(Some(keys));
             self.drawn.notify_one();
         }
+        let mut err = self.err.lock();
+        let _ = write!(err, "\r\x1b[K{line}");
+        let _ = err.flush();
     }
 
     /// Takes the progress away.
@@ -191,10 +202,11 @@ impl Output {
     /// the program as it does any other.
     pub(super) async fn interrupted(&self) -> Failure {
         self.drawn.notified().await;
-        if tokio::signal::ctrl_c().await.is_err() {
-            // Then it still ends the program by itself.
-            std::future::pending::<()>().await;
-        }
+        std::future::poll_fn(|cx| match self.keys.borrow_mut().as_mut() {
+            Some(keys) => keys.poll_recv(cx).map(|_| ()),
+            None => std::task::Poll::Pending,
+        })
+        .await;
         self.end_progress();
         Failure::new(Exit::Interrupted, format!("interrupted\n{}", self.when_left.get()))
     }

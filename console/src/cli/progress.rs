@@ -94,8 +94,7 @@ impl Pace {
         }
         // What is worth least goes first where there is no room.
         let all = [&name, &plain, &share, &count, &rate, &left];
-        let orders: [&[usize]; 6] =
-            [&[0, 1, 2, 3, 4, 5], &[0, 1, 2, 3, 5], &[1, 2, 3, 5], &[2, 3, 5], &[2, 3], &[3]];
+        let orders: [&[usize]; 6] = [&[0, 1, 2, 3, 4, 5], &[0, 1, 2, 3, 5], &[1, 2, 3, 5], &[2, 3, 5], &[2, 3], &[3]];
         let wide = |order: &[usize]| {
             let parts = order.iter().map(|n| width(all[*n])).filter(|w| *w > 0);
             parts.fold(0, |sum, part| sum + part + if sum > 0 { 2 } else { 0 })

@@ -39,7 +39,11 @@ pub(super) async fn status(session: &Session<'_>, output: &Output) -> Result<Exi
     Ok(Exit::Done)
 }
 
-pub(super) async fn provider(session: &Session<'_>, output: &Output, command: ProviderCommand) -> Result<Exit, Failure> {
+pub(super) async fn provider(
+    session: &Session<'_>,
+    output: &Output,
+    command: ProviderCommand,
+) -> Result<Exit, Failure> {
     let ProviderCommand::List = command;
     let Reply::Providers(rows) = session.ask(Request::Providers).await? else { return Err(Failure::unexpected()) };
     output.show(&rows, |out| {

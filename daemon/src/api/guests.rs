@@ -9,7 +9,7 @@ use usher_common::protocol::{Act, CsvPage, EffectLine, GuestName, GuestPage, Pro
 
 use super::problem::ToProblem;
 use super::progress::Progress;
-use super::{Api, IMPORTS};
+use super::{Api, Caller, IMPORTS, Import};
 use crate::guests::{BookError, GuestBook, Intake, Source};
 use crate::store::{AuditEntry, By};
 
@@ -41,9 +41,6 @@ impl Api {
             Request::ListDelete { list } => self.delete_list(by, act, *list, progress).await,
             Request::GuestBulk { list, change } => {
                 self.bulk(by, act, *list, (&change.segment, &change.changes), progress).await
-            }
-            Request::ImportOpen { list, file, vouched_by, country } => {
-                return Some(self.import_open(by, list, Source { file, vouched_by, country }, act.preview).await);
             }
             Request::ImportChunk { upload, bytes } => return Some(self.import_push(*upload, Some(bytes)).await),
             Request::ImportFinish { upload } => return Some(self.import_push(*upload, None).await),
@@ -136,13 +133,7 @@ impl Api {
         Ok(Reply::Done(format!("{} was deleted from {list}, and its key destroyed", row.id)))
     }
 
-    async fn delete_list(
-        &self,
-        by: &By,
-        act: &Act,
-        list: ListId,
-        progress: &Progress,
-    ) -> Result<Reply, BookError> {
+    async fn delete_list(&self, by: &By, act: &Act, list: ListId, progress: &Progress) -> Result<Reply, BookError> {
         let (book, name) = (self.book(), self.book().store().list(list)?.name);
         book.check_unused(list)?;
         if act.preview {
@@ -192,7 +183,14 @@ impl Api {
         Ok(Reply::Done(format!("{} of {list} {were} changed", guests(n))))
     }
 
-    async fn import_open(&self, by: &By, list: &str, from: Source<'_>, rehearsal: bool) -> Result<Reply, Problem> {
+    pub(super) async fn import_open(
+        &self,
+        caller: &Arc<Caller>,
+        by: &By,
+        list: &str,
+        from: Source<'_>,
+        rehearsal: bool,
+    ) -> Result<Reply, Problem> {
         let invalid = |text: &str, remedy: &str| Err(Problem::new(ProblemCode::Invalid, text, remedy));
         if list.trim().is_empty() {
             return invalid("the list has no name", "name the list that these guests go to");
@@ -209,6 +207,7 @@ impl Api {
         let intake =
             Intake::begin(self.book().clone(), by.clone(), list.trim(), from, rehearsal).map_err(|e| e.problem())?;
         let mut imports = self.imports.lock().await;
+        imports.retain(|_, import| import.owner.strong_count() > 0);
         if imports.len() >= IMPORTS {
             return Err(Problem::new(
                 ProblemCode::Unavailable,
@@ -219,7 +218,7 @@ impl Api {
         let upload = loop {
             let candidate = getrandom::u64().unwrap_or(imports.len() as u64) >> 12;
             if let Entry::Vacant(place) = imports.entry(candidate) {
-                place.insert(Arc::new(Mutex::new(intake)));
+                place.insert(Import { intake: Arc::new(Mutex::new(intake)), owner: Arc::downgrade(caller) });
                 break candidate;
             }
         };
@@ -234,7 +233,8 @@ impl Api {
                 "import the file again: what is there already is left as it is",
             )
         };
-        let intake = self.imports.lock().await.get(&upload).cloned().ok_or_else(gone)?;
+        let intake =
+            self.imports.lock().await.get(&upload).map(|import| Arc::clone(&import.intake)).ok_or_else(gone)?;
         let mut intake = intake.lock().await;
         let now = self.clock.now();
         let done = match bytes {

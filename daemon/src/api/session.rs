@@ -52,6 +52,7 @@ pub(super) async fn serve(api: Arc<Api>, caller: Caller, socket: WebSocket, code
     for topic in session.follows.keys() {
         session.api.board.follow(*topic, false);
     }
+    session.api.forget_imports(&session.caller).await;
     if matches!(end, End::Stop) {
         let goodbye = ServerFrame::Goodbye { reason: "the daemon stops".to_owned() };
         let bytes = encode(session.codec, &goodbye);

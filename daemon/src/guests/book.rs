@@ -60,7 +60,9 @@ pub enum BookError {
         campaigns: String,
     },
     /// The daemon stops.
-    #[error("{done} guests are done, the others are as they were, since the daemon stops: repeat the act when it is there again")]
+    #[error(
+        "{done} guests are done, the others are as they were, since the daemon stops: repeat the act when it is there again"
+    )]
     GivenUp {
         /// How many.
         done: u64,

@@ -243,7 +243,8 @@ impl Store {
             return Ok(0);
         }
         let n = keys.len() as u64;
-        let mut changes: Vec<Change> = keys.into_iter().map(|key| Change::Delete { space: space::GUEST, key }).collect();
+        let mut changes: Vec<Change> =
+            keys.into_iter().map(|key| Change::Delete { space: space::GUEST, key }).collect();
         changes.push(counts::list(id, -i64::try_from(n).unwrap_or(i64::MAX)));
         self.commit(by, Vec::new(), vec![unchanged(id, seen)], changes).await.map_err(|error| changed(error, id))?;
         Ok(n)

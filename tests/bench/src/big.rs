@@ -38,7 +38,7 @@ pub(crate) async fn measure(count: usize) -> anyhow::Result<Vec<Line>> {
 
     let looker = Looker::start(stage.desk().await?);
     let took = answered(&desk, Request::CampaignApprove { id }).await.context("approving")?;
-    lines.push(looker.end().await?.line(format!("{many} approved"), format!("approved in {}", table::time(took))));
+    lines.push(looker.end().await?.line(&format!("{many} approved"), &format!("approved in {}", table::time(took))));
 
     let begun = Instant::now();
     let looker = Looker::start(stage.desk().await?);
@@ -51,7 +51,7 @@ pub(crate) async fn measure(count: usize) -> anyhow::Result<Vec<Line>> {
     let moved = desk.campaign(id).await?.row.counts.taken() - still.row.counts.taken();
     let resume = answered(&desk, Request::CampaignResume { id }).await.context("resuming")?;
     let ended = until(&desk, id, patience, |seen| seen.row.expanded && seen.row.counts.open() == 0).await?;
-    let took = begun.elapsed() - PAUSED;
+    let took = begun.elapsed().saturating_sub(PAUSED);
     let told = format!("sent in {}, the pause left out", table::time(took));
     let mut fault = sink.tally().await?.fault(count);
     if moved > 0 {
@@ -60,28 +60,25 @@ pub(crate) async fn measure(count: usize) -> anyhow::Result<Vec<Line>> {
     if ended.row.counts.taken() != count as u64 {
         fault = Some(format!("of {count} messages not all were accepted: {:?}", ended.row.counts));
     }
-    lines.push(looker.end().await?.line(format!("{many} sent, paused, resumed"), told).wrong(fault));
+    lines.push(looker.end().await?.line(&format!("{many} sent, paused, resumed"), &told).wrong(fault));
 
     let looker = Looker::start(stage.desk().await?);
     let (told, fault) = match compacted(&stage, patience).await? {
         Some((before, after)) => (format!("{after} bytes a message where a row of its own takes {before}"), None),
         None => (String::new(), Some(format!("its messages were not put together within {patience:?}"))),
     };
-    lines.push(looker.end().await?.line(format!("{many} put together"), told).wrong(fault));
+    lines.push(looker.end().await?.line(&format!("{many} put together"), &told).wrong(fault));
 
     let (_, peak) = process::memory_mib(daemon)?;
     lines.push(
-        Line::new(
-            format!("start, pause, resume of {many}: longest answer"),
-            table::time(start.max(pause).max(resume)),
-        )
-        .beside(format!(
-            "start {}, pause {}, resume {}",
-            table::time(start),
-            table::time(pause),
-            table::time(resume)
-        ))
-        .remark(format!("peak memory {peak} MiB")),
+        Line::new(format!("start, pause, resume of {many}: longest answer"), table::time(start.max(pause).max(resume)))
+            .beside(format!(
+                "start {}, pause {}, resume {}",
+                table::time(start),
+                table::time(pause),
+                table::time(resume)
+            ))
+            .remark(format!("peak memory {peak} MiB")),
     );
     Ok(lines)
 }
@@ -168,7 +165,7 @@ async fn look(desk: Desk, stop: CancellationToken) -> anyhow::Result<Vec<Duratio
 struct Waits(Vec<Duration>);
 
 impl Waits {
-    fn line(&self, what: String, told: String) -> Line {
+    fn line(&self, what: &str, told: &str) -> Line {
         let at = |share: usize| self.0.get((self.0.len() * share / 100).min(self.0.len() - 1)).copied();
         let (half, most) = (at(50).unwrap_or_default(), at(99).unwrap_or_default());
         let longest = self.0.last().copied().unwrap_or_default();
