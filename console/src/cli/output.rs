@@ -198,6 +198,13 @@ impl Output {
         self.when_left.set(text);
     }
 
+    /// The same where nothing else was named.
+    pub(super) fn when_left_at_least(&self, text: &'static str) {
+        if self.when_left.get().is_empty() {
+            self.when_left.set(text);
+        }
+    }
+
     /// Returns when somebody leaves by Ctrl-C after progress was shown, with the line taken away. Before that, Ctrl-C ends
     /// the program as it does any other.
     pub(super) async fn interrupted(&self) -> Failure {
