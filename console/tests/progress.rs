@@ -21,7 +21,8 @@ struct Terminal {
 
 impl Terminal {
     fn run(fake: &Fake, environment: &[(&str, &str)], args: &[&str]) -> Self {
-        let pair = native_pty_system().openpty(PtySize { rows: 10, cols: 60, ..PtySize::default() }).unwrap();
+        let pair =
+            native_pty_system().openpty(PtySize { rows: 10, cols: 60, ..PtySize::default() }).expect("a terminal");
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_usher"));
         command.env_clear();
         command.env("USHER_SOCKET", fake.socket());
@@ -29,29 +30,29 @@ impl Terminal {
             command.env(name, value);
         }
         command.args(args);
-        let child = pair.slave.spawn_command(command).unwrap();
+        let child = pair.slave.spawn_command(command).expect("the program starts");
         drop(pair.slave);
-        let mut output = pair.master.try_clone_reader().unwrap();
+        let mut output = pair.master.try_clone_reader().expect("its output");
         let written: Arc<Mutex<Vec<u8>>> = Arc::default();
         let sink = Arc::clone(&written);
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(n @ 1..) = output.read(&mut buffer) {
-                sink.lock().unwrap().extend_from_slice(&buffer[..n]);
+                sink.lock().expect("whole").extend_from_slice(&buffer[..n]);
             }
         });
         Self { child, master: pair.master, written }
     }
 
     fn text(&self) -> String {
-        String::from_utf8_lossy(&self.written.lock().unwrap()).into_owned()
+        String::from_utf8_lossy(&self.written.lock().expect("whole")).into_owned()
     }
 
     /// What stands on the screen.
     fn screen(&self) -> String {
-        let size = |n| std::num::NonZero::new(n).unwrap();
+        let size = |n| std::num::NonZero::new(n).expect("not zero");
         let mut parser = vt100::Parser::new(size(10), size(60), 0);
-        parser.process(&self.written.lock().unwrap());
+        parser.process(&self.written.lock().expect("whole"));
         parser.screen().contents()
     }
 
@@ -66,8 +67,8 @@ impl Terminal {
     }
 
     fn interrupt(&self) {
-        let mut keys = self.master.take_writer().unwrap();
-        std::io::Write::write_all(&mut keys, b"\x03").unwrap();
+        let mut keys = self.master.take_writer().expect("its keys");
+        std::io::Write::write_all(&mut keys, b"\x03").expect("it is typed");
         // Whoever drops the writer says that there are no more keys, which is another thing.
         std::mem::forget(keys);
     }
@@ -75,7 +76,7 @@ impl Terminal {
     async fn ends(&mut self) -> u32 {
         let wait = async {
             loop {
-                if let Some(status) = self.child.try_wait().unwrap() {
+                if let Some(status) = self.child.try_wait().expect("its end can be asked for") {
                     return status.exit_code();
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -128,10 +129,10 @@ fn takes(pieces: u64) -> Fake {
 
 /// A file of so many pieces, and where it lies.
 fn file(pieces: usize) -> (tempfile::TempDir, String) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("guests.csv");
-    std::fs::write(&path, "x".repeat(pieces * IMPORT_CHUNK)).unwrap();
-    (folder, path.to_str().unwrap().to_owned())
+    std::fs::write(&path, "x".repeat(pieces * IMPORT_CHUNK)).expect("a file");
+    (folder, path.to_str().expect("UTF-8").to_owned())
 }
 
 fn import(file: &str) -> [&str; 7] {

@@ -53,8 +53,9 @@ impl<'a> Session<'a> {
     pub(super) async fn act_on(&self, request: Request, seen: Option<u64>, flags: &ActFlags) -> Result<Reply, Failure> {
         let act = Act { key: act_key(), reason: flags.reason.clone(), seen, preview: flags.dry_run };
         if !flags.dry_run {
-            self.output
-                .when_left("The daemon goes on with what it was told: look how that stands before you tell it again.");
+            self.output.when_left_at_least(
+                "The daemon goes on with what it was told: look how that stands before you tell it again.",
+            );
         }
         self.call(request, Some(act)).await
     }

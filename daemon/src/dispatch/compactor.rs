@@ -14,7 +14,7 @@ use super::shared::Shared;
 use crate::store::{CampaignRow, Compaction, Error};
 
 /// Campaigns that are over are looked for this often.
-const LOOK: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_secs(5);
 /// Messages that one commit looks at.
 const PART: usize = 512;
 /// The rest after a commit is as long as it took, and at least this long.
