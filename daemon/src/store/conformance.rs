@@ -444,6 +444,17 @@ async fn an_ended_campaign_takes_less_room_and_says_the_same() {
 }
 
 #[tokio::test]
+async fn what_still_waits_in_a_cancelled_campaign_keeps_its_row() {
+    let mut desk = Desk::new().await;
+    desk.expand(Channel::Sms, 5).await;
+    desk.turn(CampaignState::Cancelled).await;
+    compact(&desk, 1_000).await;
+    assert_eq!(desk.store.compaction(desk.campaign.id).unwrap().messages, 0);
+    assert_eq!(desk.store.cancel_waiting(&by(), desk.campaign.id, 100, NOW).await.unwrap(), 5);
+    assert!(told(&desk).iter().all(|message| message.record.state == MessageState::Cancelled));
+}
+
+#[tokio::test]
 async fn a_message_that_is_written_after_all_has_a_row_of_its_own() {
     let mut desk = Desk::new().await;
     desk.expand(Channel::Email, 20).await;
