@@ -76,7 +76,7 @@ impl Narrator {
                 }
                 self.told.1 = events.iter().map(|event| event.position).max().unwrap_or(0).max(self.told.1);
             }
-            LinkEvent::Heartbeat(_) | LinkEvent::Answer { .. } => {}
+            LinkEvent::Heartbeat(_) | LinkEvent::Progress { .. } | LinkEvent::Answer { .. } => {}
         }
         out.extend(self.summary(now));
         out

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps nothing fails, which is what it is for")]
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -147,12 +148,12 @@ async fn a_list_goes_with_its_guests_and_their_keys_once_nobody_needs_it() {
     let rows: Vec<String> = (0..2_500).map(|n| format!("guest{n}@example.com,Guest {n}")).collect();
     assert_eq!(house.import("everyone", &format!("email,name\n{}", rows.join("\n"))).await.unwrap(), 2_500);
     let id = house.campaigns.create(&by(), spec("One", list), NOW).await.unwrap();
-    let needed = house.book().delete_list(&by(), list).await.unwrap_err();
+    let needed = house.book().delete_list(&by(), list, &|_| ControlFlow::Continue(())).await.unwrap_err();
     assert!(needed.to_string().contains(&format!("everyone is needed by {id} (draft)")), "{needed}");
     assert!(house.book().find(list, &GuestName::Address("ada@example.com".into())).is_ok(), "nothing went yet");
 
     house.campaigns.step(&by(), &house.campaigns.row(id, None).unwrap(), Event::Cancel, NOW).await.unwrap();
-    assert_eq!(house.book().delete_list(&by(), list).await.unwrap(), 2_501);
+    assert_eq!(house.book().delete_list(&by(), list, &|_| ControlFlow::Continue(())).await.unwrap(), 2_501);
     let store = house.book().store();
     assert!(store.lists().unwrap().is_empty());
     assert_eq!((store.guests(list, None, 10).unwrap(), store.guests_on(list).unwrap()), (Vec::new(), 0));

@@ -113,6 +113,7 @@ impl House {
         let book = GuestBook::new(Store::new(engine.clone()), vault);
         let campaigns = Campaigns::new(book, &config.organisations, b"secret");
         let settings = Settings {
+            compact_after: Duration::from_hours(24),
             environment: "test".to_owned(),
             max_concurrent: 100,
             per_campaign: 100,
@@ -155,7 +156,7 @@ impl House {
             whatsapp,
         };
         let id = self.campaigns.create(&by(), spec, now).await.unwrap();
-        let sum = self.campaigns.reckon(id).unwrap();
+        let sum = self.campaigns.reckon(id, &|_, _| std::ops::ControlFlow::Continue(())).unwrap();
         self.campaigns.check_ready(id, &sum).unwrap();
         assert_eq!(sum.obstacles, BTreeMap::new());
         self.campaigns.approve(&by(), &self.campaigns.row(id, None).unwrap()).await.unwrap();
@@ -273,7 +274,7 @@ async fn a_campaign_reaches_every_guest_by_every_channel_once() {
     // Of the two who share a channel, one waits for its turn there; it holds up nobody else.
     house.until("all but one are sent", |house| house.accepted(id) == 11).await;
     let store = house.campaigns.book().store();
-    let open = || store.messages(id, Some(MessageState::Queued), None, 10).unwrap();
+    let open = || store.messages(id, Some(MessageState::Queued), None, 10).unwrap().messages;
     house.until("one waits", |_| open().iter().any(|one| one.record.why.contains("turn"))).await;
     assert_eq!(open().len(), 1);
     assert_eq!(house.sent("/api/chat.postMessage").len(), 2);

@@ -105,6 +105,15 @@ pub enum ServerFrame {
         /// What came of it.
         result: Result<Reply, Problem>,
     },
+    /// How far a call has come that takes longer than a moment. None, or any number of them, before its reply.
+    Progress {
+        /// The call's id.
+        id: u64,
+        /// What is done, in whatever the call goes through: guests.
+        done: u64,
+        /// Of how many; 0 where that is not known before the end.
+        total: u64,
+    },
     /// Nothing else to say: sent every 5 s, so that silence means trouble.
     Heartbeat {
         /// Counts up by one.

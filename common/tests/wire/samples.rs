@@ -403,6 +403,7 @@ pub(crate) fn server() -> Vec<(String, ServerFrame)> {
                 }],
             },
         ),
+        (text("server-progress"), ServerFrame::Progress { id: 1, done: 312_000, total: 1_000_000 }),
         (text("server-heartbeat"), ServerFrame::Heartbeat { seq: 3, now: at(6) }),
         (text("server-goodbye"), ServerFrame::Goodbye { reason: text("the daemon stops") }),
         (

@@ -116,8 +116,8 @@ impl Menu {
 /// What the daemon says an act would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effects {
-    /// Asked.
-    Asked,
+    /// Asked; how far the answer is, where that takes long.
+    Asked(String),
     /// Told.
     Told(Vec<EffectLine>),
     /// It would refuse, and why.
@@ -173,7 +173,7 @@ impl Dialog {
             campaign: row.id,
             name: row.name.clone(),
             state: row.state,
-            effects: Effects::Asked,
+            effects: Effects::Asked(String::new()),
             reason: String::new(),
             typed: String::new(),
             field: Field::Cancel,
@@ -219,7 +219,7 @@ impl Dialog {
     /// What stands in the way of acting; `now` is the campaign's newest row.
     pub(super) fn stands_in_the_way(&self, now: Option<&CampaignRow>) -> Option<String> {
         match &self.effects {
-            Effects::Asked => return Some("wait for the daemon to say what it would do".to_owned()),
+            Effects::Asked(_) => return Some("wait for the daemon to say what it would do".to_owned()),
             Effects::Refused(why) => return Some(why.clone()),
             Effects::Told(_) => {}
         }

@@ -8,6 +8,7 @@ use usher_common::protocol::{EffectLine, GuestName, Reply, Request, Topic};
 use super::model::Pending;
 use super::update::reading;
 use super::{ActDraft, Effect, Effects, LOG_KEPT, Mode, Model, Screen, Tone};
+use crate::figures;
 use crate::session::{CallError, LinkEvent, LinkState};
 
 /// A campaign's messages are not asked for more often.
@@ -59,7 +60,29 @@ pub(super) fn link(model: &mut Model, event: LinkEvent, effects: &mut Vec<Effect
             }
         }
         LinkEvent::Heartbeat(now) => model.skew_ms = now.millis_since(model.now.wall),
+        LinkEvent::Progress { tag, done, total } => progress(model, tag, done, total),
         LinkEvent::Answer { tag, result } => answer(model, tag, result, effects),
+    }
+}
+
+/// A call that takes long says how far it is: in the dialog that waits for it, else where its end will be told.
+fn progress(model: &mut Model, tag: u64, done: u64, total: u64) {
+    let of = if total > 0 { format!(" of {}", figures::count(total)) } else { String::new() };
+    let far = format!("{}{of} guests looked at", figures::count(done));
+    match model.pending.get(&tag) {
+        Some(Pending::Act(what)) => {
+            let text = format!("{what}: {far}");
+            model.say(Tone::Plain, text);
+        }
+        Some(Pending::Preview(dialog)) => {
+            if let Mode::Dialog(open) = &mut model.mode
+                && open.tag == *dialog
+                && matches!(open.effects, Effects::Asked(_))
+            {
+                open.effects = Effects::Asked(far);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -3,7 +3,7 @@
 use usher_common::model::{CampaignId, CampaignState};
 use usher_common::protocol::{EffectLine, LogEvent, Reply, Request, Row, Topic};
 
-use super::{ActDraft, Effect, Field, Mode, Model, Msg, Screen, update};
+use super::{ActDraft, Effect, Effects, Field, Mode, Model, Msg, Screen, update};
 use crate::fixtures;
 use crate::keys::Key;
 use crate::session::{LinkEvent, LinkState};
@@ -36,6 +36,33 @@ fn cancelling(model: &mut Model) {
     assert!(act.preview, "first only asked");
     let lines = vec![EffectLine { what: "9,412 messages".to_owned(), effect: "are never sent".to_owned() }];
     update(model, Msg::Link(LinkEvent::Answer { tag: *tag, result: Ok(Reply::Preview(lines)) }));
+}
+
+#[test]
+fn what_takes_long_says_how_far_it_is_where_it_is_waited_for() {
+    let mut model = live();
+    text(&mut model, "W");
+    text(&mut model, ":cancel c12");
+    let effects = keys(&mut model, &[Key::Enter]);
+    let [Effect::Call { tag, .. }] = *effects.as_slice() else { panic!("{effects:?}") };
+    let progress = |tag| Msg::Link(LinkEvent::Progress { tag, done: 312_000, total: 1_000_000 });
+    update(&mut model, progress(tag));
+    let Mode::Dialog(dialog) = &model.mode else { panic!("no dialog") };
+    assert_eq!(dialog.effects, Effects::Asked("312,000 of 1,000,000 guests looked at".to_owned()));
+    update(&mut model, Msg::Link(LinkEvent::Answer { tag, result: Ok(Reply::Preview(Vec::new())) }));
+    update(&mut model, progress(tag));
+    let Mode::Dialog(dialog) = &model.mode else { panic!("no dialog") };
+    assert_eq!(dialog.effects, Effects::Told(Vec::new()), "old news");
+
+    keys(&mut model, &[Key::Tab]);
+    text(&mut model, "wrong venue");
+    keys(&mut model, &[Key::Tab]);
+    text(&mut model, "Save the date");
+    let effects = keys(&mut model, &[Key::Tab, Key::Enter]);
+    let [Effect::Call { tag, .. }] = *effects.as_slice() else { panic!("{effects:?}") };
+    update(&mut model, progress(tag));
+    let notice = model.notice.as_ref().map(|notice| notice.text.as_str());
+    assert_eq!(notice, Some("cancel c12: 312,000 of 1,000,000 guests looked at"));
 }
 
 fn missing(model: &Model) -> String {

@@ -15,7 +15,8 @@ use crate::theme::ThemeName;
     name = "usher",
     version,
     about = "Watch and steer the Usher daemon. Without a command: the console.",
-    after_help = "Exit codes: 0 done, 1 the daemon refused or it failed, 2 usage, 3 not reachable, 4 not found, 5 conflict.\n\
+    after_help = "Exit codes: 0 done, 1 the daemon refused or it failed, 2 usage, 3 not reachable, 4 not found, 5 conflict,\n\
+                  130 interrupted while it told how far it was.\n\
                   `campaign watch`: 0 finished, 6 partial, 7 cancelled."
 )]
 pub struct Args {

@@ -17,7 +17,7 @@ use crate::figures;
 /// Rows asked for at once.
 const WINDOW: u32 = 1_000;
 
-pub(super) async fn run(session: &Session, output: &Output, command: CampaignCommand) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Session<'_>, output: &Output, command: CampaignCommand) -> Result<Exit, Failure> {
     use CampaignCommand as C;
     match command {
         C::Create { spec, act } => {
@@ -109,7 +109,7 @@ pub(super) async fn run(session: &Session, output: &Output, command: CampaignCom
 
 /// An act on a campaign by its name; what cannot be taken back shows its effect and asks for the name.
 async fn do_it(
-    session: &Session,
+    session: &Session<'_>,
     output: &Output,
     act: CampaignAct,
     named: &str,
@@ -121,7 +121,7 @@ async fn do_it(
         for line in session.preview(request.clone()).await? {
             output.aside(&format!("{} {}", line.what, line.effect));
         }
-        output.confirm(&format!("{} {} {}: {}.", act.word(), row.id, row.name, act.describe()), &row.name)?;
+        output.confirm(&format!("{} {} {}: {}.", act.word(), row.id, row.name, act.describe()), &row.name).await?;
     }
     report(output, &session.act(request, flags).await?)
 }
@@ -231,7 +231,7 @@ fn show(out: &Output, detail: &CampaignDetail) -> Result<(), Failure> {
 }
 
 async fn messages(
-    session: &Session,
+    session: &Session<'_>,
     output: &Output,
     named: &str,
     state: Option<MessageState>,

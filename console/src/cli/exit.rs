@@ -26,6 +26,8 @@ pub(super) enum Exit {
     Partial = 6,
     /// `campaign watch`: cancelled.
     Cancelled = 7,
+    /// Ctrl-C, while it told how far it was.
+    Interrupted = 130,
 }
 
 impl From<Exit> for ExitCode {
@@ -58,6 +60,7 @@ impl Failure {
             Exit::NotReachable => "not_reachable",
             Exit::NotFound => "not_found",
             Exit::Conflict => "conflict",
+            Exit::Interrupted => "interrupted",
             _ => "failed",
         };
         Self { exit, code, message, remedy, silent: false }

@@ -13,7 +13,7 @@ use crate::figures;
 /// Rows asked for at once.
 const WINDOW: u32 = 1_000;
 
-pub(super) async fn run(session: &Session, output: &Output, command: GuestsCommand) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Session<'_>, output: &Output, command: GuestsCommand) -> Result<Exit, Failure> {
     match command {
         GuestsCommand::Import { file, list, vouched_by, country, act } => {
             import::run(session, output, import::Import { file, list, vouched_by, country }, &act).await
@@ -25,7 +25,7 @@ pub(super) async fn run(session: &Session, output: &Output, command: GuestsComma
                 for line in session.preview(request.clone()).await? {
                     output.aside(&format!("{} {}", line.what, line.effect));
                 }
-                output.confirm(&format!("The list {} is deleted with all its guests.", list.name), &list.name)?;
+                output.confirm(&format!("The list {} is deleted with all its guests.", list.name), &list.name).await?;
             }
             report(output, &session.act(request, &act).await?)
         }
@@ -101,7 +101,7 @@ pub(super) async fn run(session: &Session, output: &Output, command: GuestsComma
             if !act.dry_run {
                 let what =
                     format!("{guest} is deleted from {}, and its key destroyed: this cannot be taken back.", list.name);
-                output.confirm(&what, &guest)?;
+                output.confirm(&what, &guest).await?;
             }
             report(output, &session.act(request, &act).await?)
         }
@@ -113,7 +113,7 @@ pub(super) async fn run(session: &Session, output: &Output, command: GuestsComma
                 for line in session.preview(request.clone()).await? {
                     output.aside(&format!("{} {}", line.what, line.effect));
                 }
-                output.confirm(&format!("This changes guests of {}.", list.name), &list.name)?;
+                output.confirm(&format!("This changes guests of {}.", list.name), &list.name).await?;
             }
             report(output, &session.act(request, &act).await?)
         }

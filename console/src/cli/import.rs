@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use tokio::io::AsyncReadExt as _;
-use usher_common::model::{ImportProblem, ImportProgress, Severity};
+use usher_common::model::{ImportProblem, ImportProgress as Progress, Severity};
 use usher_common::protocol::{IMPORT_CHUNK, Reply, Request};
 
 use super::args::ActFlags;
 use super::exit::{Exit, Failure};
 use super::output::Output;
+use super::progress::Step;
 use super::session::{Session, report};
 use crate::figures;
 
@@ -23,7 +24,12 @@ pub(super) struct Import {
     pub(super) country: String,
 }
 
-pub(super) async fn run(session: &Session, output: &Output, import: Import, act: &ActFlags) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    session: &Session<'_>,
+    output: &Output,
+    import: Import,
+    act: &ActFlags,
+) -> Result<Exit, Failure> {
     let Import { file, list, vouched_by, country } = import;
     let list = session.list_name(&list).await?;
     let stdin = file.as_os_str() == "-";
@@ -39,12 +45,14 @@ pub(super) async fn run(session: &Session, output: &Output, import: Import, act:
         (Box::new(opened), meta.len())
     };
     let name = if stdin { "standard input".to_owned() } else { file_name(&file) };
+    let title = name.clone();
     let opened = session.act(Request::ImportOpen { list: list.clone(), file: name, vouched_by, country }, act).await?;
     let upload = match opened {
         Reply::ImportOpened { upload } => upload,
         preview @ Reply::Preview(_) => return report(output, &preview),
         _ => return Err(Failure::unexpected()),
     };
+    output.when_left("What was taken stays: import the file again, rows that are there already are left as they are.");
     let mut problems = Vec::new();
     let mut left_out = 0;
     let mut chunk = vec![0; IMPORT_CHUNK];
@@ -55,7 +63,8 @@ pub(super) async fn run(session: &Session, output: &Output, import: Import, act:
         }
         let request = Request::ImportChunk { upload, bytes: chunk[..filled].to_vec() };
         let Reply::Import(progress) = session.act(request, act).await? else { return Err(Failure::unexpected()) };
-        tell(output, &progress, size);
+        let Progress { bytes: done, records: count, .. } = progress;
+        output.step(&Step { name: &title, done, total: size, count, unit: "rows" });
         keep(&mut problems, &mut left_out, progress);
     }
     let Reply::Import(mut total) = session.act(Request::ImportFinish { upload }, act).await? else {
@@ -85,7 +94,7 @@ async fn fill(source: &mut (dyn tokio::io::AsyncRead + Unpin), buffer: &mut [u8]
     Ok(filled)
 }
 
-fn keep(problems: &mut Vec<ImportProblem>, left_out: &mut u64, progress: ImportProgress) {
+fn keep(problems: &mut Vec<ImportProblem>, left_out: &mut u64, progress: Progress) {
     *left_out = (*left_out).max(progress.problems_left_out);
     for problem in progress.problems {
         if problems.len() < PROBLEMS_MAX {
@@ -96,23 +105,7 @@ fn keep(problems: &mut Vec<ImportProblem>, left_out: &mut u64, progress: ImportP
     }
 }
 
-fn tell(output: &Output, progress: &ImportProgress, size: u64) {
-    const CELLS: u64 = 24;
-    let far = if size == 0 {
-        figures::bytes(progress.bytes)
-    } else {
-        let full = (progress.bytes.min(size) * CELLS).div_ceil(size) as usize;
-        format!(
-            "[{}{}] {}",
-            "#".repeat(full),
-            ".".repeat(CELLS as usize - full),
-            figures::part(progress.bytes.min(size), size)
-        )
-    };
-    output.tell_progress(&format!("{far}  {} records", figures::count(progress.records)));
-}
-
-fn summary(out: &Output, list: &str, p: &ImportProgress, dry_run: bool) -> Result<(), Failure> {
+fn summary(out: &Output, list: &str, p: &Progress, dry_run: bool) -> Result<(), Failure> {
     for line in problem_lines(&p.problems) {
         out.line(&line)?;
     }

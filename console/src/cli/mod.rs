@@ -6,6 +6,7 @@ mod exit;
 mod guests;
 mod import;
 mod output;
+mod progress;
 mod relay;
 mod session;
 mod spec;
@@ -41,7 +42,12 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(e) => return output.fail(&Failure::new(Exit::Failed, format!("cannot start: {e}"))),
     };
-    let done = runtime.block_on(run(args, &output));
+    let done = runtime.block_on(async {
+        tokio::select! {
+            done = run(args, &output) => done,
+            left = output.interrupted() => Err(left),
+        }
+    });
     // A thread that still reads standard input must not keep the program.
     runtime.shutdown_background();
     match done {
@@ -69,7 +75,7 @@ async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         Command::Relay => return relay::run(&args.global.socket).await,
         _ => {}
     }
-    let session = Session::open(&args.global).await?;
+    let session = Session::open(&args.global, output).await?;
     match command {
         Command::Status => status::status(&session, output).await,
         Command::Provider { command } => status::provider(&session, output, command).await,
@@ -83,9 +89,8 @@ async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
 /// The console itself, or its lines where there is no terminal for it.
 async fn console(global: &args::Global) -> Result<Exit, Failure> {
     let target = global.target()?;
-    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     let asked = global.plain || std::env::var_os("USHER_PLAIN").is_some_and(|v| !v.is_empty());
-    if asked || dumb || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+    if asked || dumb_terminal() || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return lines(target).await;
     }
     let colours = global.color.allowed(true);
@@ -106,6 +111,11 @@ async fn console(global: &args::Global) -> Result<Exit, Failure> {
 fn many_colours() -> bool {
     let has = |name: &str, part: &str| std::env::var(name).is_ok_and(|v| v.contains(part));
     has("TERM", "256color") || has("TERM", "direct") || has("COLORTERM", "truecolor") || has("COLORTERM", "24bit")
+}
+
+/// Whether the terminal cannot do more than lines.
+fn dumb_terminal() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term == "dumb")
 }
 
 /// Whether the locale writes UTF-8; one that says nothing is taken for one that does.

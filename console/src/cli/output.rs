@@ -1,14 +1,19 @@
 //! What is printed: tables for people, JSON for programs, errors on standard error. Every string from outside is cleaned
 //! before a terminal sees it; JSON escapes by itself.
 
+use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use serde::Serialize;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 
 use super::args::{Format, Global};
-use super::exit::Failure;
-use crate::text::{clean, clean_lines, width};
+use super::exit::{Exit, Failure};
+use super::progress::{Pace, Step, Style};
+use crate::text::{clean, clean_lines, cut, width};
 
 /// How answers are printed.
 #[derive(Debug)]
@@ -19,8 +24,23 @@ pub(super) struct Output {
     colours: bool,
     /// Whether standard error is a terminal, for progress.
     pub(super) progress: bool,
+    style: Style,
+    pace: RefCell<Pace>,
+    started: Instant,
+    /// Ctrl-C, from the first line of progress on.
+    keys: RefCell<Option<Signal>>,
+    /// Wakes whoever waits for that line.
+    drawn: Notify,
+    /// What to say to whoever leaves while it is.
+    when_left: Cell<&'static str>,
     /// Whether questions are taken for answered with yes.
     pub(super) yes: bool,
+}
+
+/// Columns that a line may take on standard error: one less than there are, since some terminals wrap after the last.
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
+    size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(80) - 1
 }
 
 /// Where the text of a column stands.
@@ -36,7 +56,16 @@ impl Output {
             err: io::stderr(),
             format: global.output,
             colours: global.color.allowed(io::stdout().is_terminal()),
-            progress: io::stderr().is_terminal() && global.output == Format::Table,
+            progress: io::stderr().is_terminal() && global.output == Format::Table && !super::dumb_terminal(),
+            style: Style {
+                ascii: global.ascii || !super::unicode_locale(),
+                colours: global.color.allowed(io::stderr().is_terminal()),
+            },
+            pace: RefCell::default(),
+            started: Instant::now(),
+            keys: RefCell::default(),
+            drawn: Notify::new(),
+            when_left: Cell::new(""),
             yes: global.yes,
         }
     }
@@ -128,22 +157,69 @@ impl Output {
 
     /// Shows on standard error how far something is, in place; only where that is a terminal.
     pub(super) fn tell_progress(&self, text: &str) {
-        if self.progress {
-            let mut err = self.err.lock();
-            let _ = write!(err, "\r\x1b[K{}", clean(text));
-            let _ = err.flush();
+        let ellipsis = if self.style.ascii { "~" } else { "…" };
+        self.draw(&cut(&clean(text), columns(), ellipsis));
+    }
+
+    /// The same as a bar with a rate.
+    pub(super) fn step(&self, step: &Step<'_>) {
+        let line = self.pace.borrow_mut().line(step, self.started.elapsed(), columns(), self.style);
+        if let Some(line) = line {
+            self.draw(&line);
         }
+    }
+
+    fn draw(&self, line: &str) {
+        if !self.progress {
+            return;
+        }
+        // Before there is anything to clean up. Where it cannot be heard, it ends the program by itself.
+        if self.keys.borrow().is_none()
+            && let Ok(keys) = signal(SignalKind::interrupt())
+        {
+            self.keys.replace(Some(keys));
+            self.drawn.notify_one();
+        }
+        let mut err = self.err.lock();
+        let _ = write!(err, "\r\x1b[K{line}");
+        let _ = err.flush();
     }
 
     /// Takes the progress away.
     pub(super) fn end_progress(&self) {
+        self.pace.take();
         if self.progress {
             let _ = write!(self.err.lock(), "\r\x1b[K");
         }
     }
 
+    /// What is said from now on when somebody leaves by Ctrl-C while progress is shown.
+    pub(super) fn when_left(&self, text: &'static str) {
+        self.when_left.set(text);
+    }
+
+    /// The same where nothing else was named.
+    pub(super) fn when_left_at_least(&self, text: &'static str) {
+        if self.when_left.get().is_empty() {
+            self.when_left.set(text);
+        }
+    }
+
+    /// Returns when somebody leaves by Ctrl-C after progress was shown, with the line taken away. Before that, Ctrl-C ends
+    /// the program as it does any other.
+    pub(super) async fn interrupted(&self) -> Failure {
+        self.drawn.notified().await;
+        std::future::poll_fn(|cx| match self.keys.borrow_mut().as_mut() {
+            Some(keys) => keys.poll_recv(cx).map(|_| ()),
+            None => std::task::Poll::Pending,
+        })
+        .await;
+        self.end_progress();
+        Failure::new(Exit::Interrupted, format!("interrupted\n{}", self.when_left.get()))
+    }
+
     /// Asks for a word to be typed before what cannot be taken back.
-    pub(super) fn confirm(&self, what: &str, word: &str) -> Result<(), Failure> {
+    pub(super) async fn confirm(&self, what: &str, word: &str) -> Result<(), Failure> {
         if self.yes {
             return Ok(());
         }
@@ -151,11 +227,17 @@ impl Output {
             let message = format!("not done, since nobody is there to ask: {what}");
             return Err(Failure::usage(format!("{message}\nPass --yes to do it without asking.")));
         }
-        let mut err = self.err.lock();
-        write!(err, "{} Type {} to go on: ", clean(what), clean(word))?;
-        err.flush()?;
-        let mut typed = String::new();
-        io::stdin().read_line(&mut typed)?;
+        {
+            let mut err = self.err.lock();
+            write!(err, "{} Type {} to go on: ", clean(what), clean(word))?;
+            err.flush()?;
+        }
+        // On a thread of its own, so that Ctrl-C is heard here.
+        let read = tokio::task::spawn_blocking(|| {
+            let mut typed = String::new();
+            io::stdin().read_line(&mut typed).map(|_| typed)
+        });
+        let typed = read.await.map_err(io::Error::other)??;
         if typed.trim() == clean(word) { Ok(()) } else { Err(Failure::usage("not done: something else was typed")) }
     }
 

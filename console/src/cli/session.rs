@@ -6,22 +6,42 @@ use usher_common::protocol::{Act, EffectLine, GuestName, Reply, Request};
 use super::args::{ActFlags, Global};
 use super::exit::{Exit, Failure};
 use super::output::Output;
+use super::progress::Step;
 use crate::figures;
 use crate::session::{Client, act_key};
 
-/// The connection.
-pub(super) struct Session {
+/// The connection, and where it tells how far a long call is.
+pub(super) struct Session<'a> {
     pub(super) client: Client,
+    output: &'a Output,
 }
 
-impl Session {
-    pub(super) async fn open(global: &Global) -> Result<Self, Failure> {
-        Ok(Self { client: Client::connect(&global.target()?).await? })
+impl<'a> Session<'a> {
+    pub(super) async fn open(global: &Global, output: &'a Output) -> Result<Self, Failure> {
+        Ok(Self { client: Client::connect(&global.target()?).await?, output })
     }
 
     /// Asks.
     pub(super) async fn ask(&self, request: Request) -> Result<Reply, Failure> {
-        Ok(self.client.call(request, None).await?)
+        self.call(request, None).await
+    }
+
+    async fn call(&self, request: Request, act: Option<Act>) -> Result<Reply, Failure> {
+        let told = |done, total| {
+            self.output.step(&Step { name: "going through them", done, total, count: done, unit: "guests" });
+        };
+        let mut ours = false;
+        let answer = self
+            .client
+            .call_telling(request, act, |done, total| {
+                ours = true;
+                told(done, total);
+            })
+            .await;
+        if ours {
+            self.output.end_progress();
+        }
+        Ok(answer?)
     }
 
     /// Acts, or has the act previewed where `--dry-run` says so.
@@ -32,7 +52,12 @@ impl Session {
     /// Acts on a row as it was seen: not at all if it changed since.
     pub(super) async fn act_on(&self, request: Request, seen: Option<u64>, flags: &ActFlags) -> Result<Reply, Failure> {
         let act = Act { key: act_key(), reason: flags.reason.clone(), seen, preview: flags.dry_run };
-        Ok(self.client.call(request, Some(act)).await?)
+        if !flags.dry_run {
+            self.output.when_left_at_least(
+                "The daemon goes on with what it was told: look how that stands before you tell it again.",
+            );
+        }
+        self.call(request, Some(act)).await
     }
 
     /// What an act would do.

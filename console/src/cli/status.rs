@@ -9,7 +9,7 @@ use super::session::Session;
 use crate::figures;
 use crate::widgets::health;
 
-pub(super) async fn status(session: &Session, output: &Output) -> Result<Exit, Failure> {
+pub(super) async fn status(session: &Session<'_>, output: &Output) -> Result<Exit, Failure> {
     let Reply::Status(o) = session.ask(Request::Status).await? else { return Err(Failure::unexpected()) };
     let now = session.client.welcome().now;
     output.show(&o, |out| {
@@ -39,7 +39,11 @@ pub(super) async fn status(session: &Session, output: &Output) -> Result<Exit, F
     Ok(Exit::Done)
 }
 
-pub(super) async fn provider(session: &Session, output: &Output, command: ProviderCommand) -> Result<Exit, Failure> {
+pub(super) async fn provider(
+    session: &Session<'_>,
+    output: &Output,
+    command: ProviderCommand,
+) -> Result<Exit, Failure> {
     let ProviderCommand::List = command;
     let Reply::Providers(rows) = session.ask(Request::Providers).await? else { return Err(Failure::unexpected()) };
     output.show(&rows, |out| {

@@ -11,7 +11,7 @@ use super::exit::{Exit, Failure};
 use super::output::{Align, Output};
 use super::session::{Session, guest_name, report};
 
-pub(super) async fn run(session: &Session, output: &Output, command: TemplateCommand) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Session<'_>, output: &Output, command: TemplateCommand) -> Result<Exit, Failure> {
     match command {
         TemplateCommand::List => {
             let Reply::Templates(rows) = session.ask(Request::Templates).await? else {

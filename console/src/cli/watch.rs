@@ -19,7 +19,7 @@ pub(super) fn verdict(row: &CampaignRow) -> Option<Exit> {
     }
 }
 
-pub(super) async fn run(session: &Session, output: &Output, id: CampaignId) -> Result<Exit, Failure> {
+pub(super) async fn run(session: &Session<'_>, output: &Output, id: CampaignId) -> Result<Exit, Failure> {
     let mut updates = session.client.follow(Topic::Campaign(id)).await?;
     let mut said = String::new();
     while let Some(update) = updates.next().await {

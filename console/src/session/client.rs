@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::Stream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use usher_common::protocol::{
     Act, Answer, CLIENT_FRAME_CAP, ClientFrame, Codec, Have, LogEvent, Reply, Request, Row, ServerFrame, Topic,
     Welcome, encode,
@@ -74,9 +74,17 @@ pub struct Updates {
     commands: mpsc::Sender<Command>,
 }
 
+/// Who waits for the end of a call.
+#[derive(Debug)]
+struct Caller {
+    answer: oneshot::Sender<Result<Reply, CallError>>,
+    /// How far it is: done, and of how much.
+    words: watch::Sender<(u64, u64)>,
+}
+
 #[derive(Debug)]
 enum Command {
-    Call { id: u64, bytes: Vec<u8>, answer: oneshot::Sender<Result<Reply, CallError>> },
+    Call { id: u64, bytes: Vec<u8>, caller: Caller },
     Follow { topic: Topic, updates: mpsc::Sender<Update> },
     Leave { topic: Topic },
 }
@@ -114,6 +122,17 @@ impl Client {
     ///
     /// An act whose line breaks before the answer ([`CallError::Lost`]) may be sent again under the same key.
     pub async fn call(&self, request: Request, act: Option<Act>) -> Result<Reply, CallError> {
+        self.call_telling(request, act, |_, _| ()).await
+    }
+
+    /// As [`Self::call`]; `told` hears of one that takes long how much is done, and of how much: 0 where the daemon does
+    /// not know that.
+    pub async fn call_telling(
+        &self,
+        request: Request,
+        act: Option<Act>,
+        mut told: impl FnMut(u64, u64),
+    ) -> Result<Reply, CallError> {
         if request.answer() == Answer::Acts
             && let Some(refused) = Wire::acts_refused(&self.shared.welcome)
         {
@@ -124,10 +143,21 @@ impl Client {
         if bytes.len() > CLIENT_FRAME_CAP {
             return Err(CallError::TooLarge { len: bytes.len(), cap: CLIENT_FRAME_CAP });
         }
-        let (answer, answered) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
+        let (words, mut heard) = watch::channel((0, 0));
         let gone = || CallError::Lost("it was closed".to_owned());
-        self.commands.send(Command::Call { id, bytes, answer }).await.map_err(|_| gone())?;
-        answered.await.unwrap_or_else(|_| Err(gone()))
+        let caller = Caller { answer, words };
+        self.commands.send(Command::Call { id, bytes, caller }).await.map_err(|_| gone())?;
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut answered => return answer.unwrap_or_else(|_| Err(gone())),
+                Ok(()) = heard.changed() => {
+                    let (done, total) = *heard.borrow_and_update();
+                    told(done, total);
+                }
+            }
+        }
     }
 
     /// Follows a topic: a snapshot, then every change. A second stream of the same topic ends the first.
@@ -177,7 +207,7 @@ struct Line {
     writer: Writer,
     codec: Codec,
     ledger: Ledger,
-    calls: HashMap<u64, oneshot::Sender<Result<Reply, CallError>>>,
+    calls: HashMap<u64, Caller>,
     followers: HashMap<Topic, Follower>,
     closed: Option<SessionError>,
 }
@@ -213,13 +243,13 @@ impl Line {
             }
         };
         let why = ended.to_string();
-        for (_, answer) in self.calls.drain() {
-            let _ = answer.send(Err(CallError::Lost(why.clone())));
+        for (_, caller) in self.calls.drain() {
+            let _ = caller.answer.send(Err(CallError::Lost(why.clone())));
         }
         inbox.close();
         while let Some(command) = inbox.recv().await {
-            if let Command::Call { answer, .. } = command {
-                let _ = answer.send(Err(CallError::Lost(why.clone())));
+            if let Command::Call { caller, .. } = command {
+                let _ = caller.answer.send(Err(CallError::Lost(why.clone())));
             }
         }
     }
@@ -229,8 +259,8 @@ impl Line {
         let mut next = Some(first);
         while let Some(command) = next {
             match command {
-                Command::Call { id, bytes, answer } => {
-                    self.calls.insert(id, answer);
+                Command::Call { id, bytes, caller } => {
+                    self.calls.insert(id, caller);
                     self.writer.feed(bytes).await?;
                 }
                 Command::Follow { topic, updates } => {
@@ -263,9 +293,9 @@ impl Line {
     async fn frame(&mut self, frame: ServerFrame) -> Result<(), SessionError> {
         match frame {
             ServerFrame::Reply { id, result } => {
-                if let Some(answer) = self.calls.remove(&id) {
+                if let Some(caller) = self.calls.remove(&id) {
                     // Whoever asked may have gone.
-                    let _ = answer.send(result.map_err(CallError::Refused));
+                    let _ = caller.answer.send(result.map_err(CallError::Refused));
                 }
                 Ok(())
             }
@@ -281,6 +311,12 @@ impl Line {
                 self.state(topic, verdict, Update::Delta { rows, gone }).await
             }
             ServerFrame::Events { skipped, events } => self.events(skipped, events).await,
+            ServerFrame::Progress { id, done, total } => {
+                if let Some(caller) = self.calls.get(&id) {
+                    caller.words.send_replace((done, total));
+                }
+                Ok(())
+            }
             ServerFrame::Heartbeat { .. } => self.catch_up().await,
             ServerFrame::Goodbye { reason } => {
                 self.closed = Some(SessionError::Goodbye(crate::text::clean(&reason)));

@@ -112,6 +112,15 @@ pub enum LinkEvent {
     },
     /// The daemon lives, and this is its clock.
     Heartbeat(Timestamp),
+    /// How far a call is that takes long.
+    Progress {
+        /// The call's tag.
+        tag: u64,
+        /// What is done.
+        done: u64,
+        /// Of how much; 0 where the daemon does not know.
+        total: u64,
+    },
     /// An answer.
     Answer {
         /// The call's tag.
@@ -375,6 +384,10 @@ impl Task {
                 Verdict::Take => LinkEvent::Delta { topic, rows, gone },
                 Verdict::Drop => return Ok(None),
                 Verdict::Resubscribe(have) => return Ok(Some((topic, have))),
+            },
+            ServerFrame::Progress { id, done, total } => match calls.get(&id) {
+                Some(&tag) => LinkEvent::Progress { tag, done, total },
+                None => return Ok(None),
             },
             ServerFrame::Events { skipped, events } => LinkEvent::Events { skipped, events },
             ServerFrame::Reply { id, result } => match calls.remove(&id) {

@@ -42,7 +42,7 @@ pub(super) fn menu(model: &Model, menu: &Menu, pen: &mut Pen<'_>) {
 pub(super) fn dialog(dialog: &Dialog, pen: &mut Pen<'_>) {
     let told = match &dialog.effects {
         Effects::Told(lines) => lines.len().max(1) as u16,
-        Effects::Asked => 1,
+        Effects::Asked(_) => 1,
         Effects::Refused(_) => 3,
     };
     let name = u16::from(dialog.act.asks_for_name());
@@ -53,8 +53,9 @@ pub(super) fn dialog(dialog: &Dialog, pen: &mut Pen<'_>) {
     pen.put(2, 0, width, dialog.act.describe(), theme.text);
     let mut y = 2;
     match &dialog.effects {
-        Effects::Asked => {
-            pen.put(2, y, width, "asking the daemon what it would do", theme.muted);
+        Effects::Asked(far) => {
+            let gap = if far.is_empty() { "" } else { ": " };
+            pen.put(2, y, width, &format!("asking the daemon what it would do{gap}{far}"), theme.muted);
             y += 1;
         }
         Effects::Refused(why) => y += pen.paragraph(2, y, width, why, theme.strong).min(3),

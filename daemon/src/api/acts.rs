@@ -8,6 +8,7 @@ use usher_common::protocol::{Act, EffectLine, GuestName, MessagePage, Problem, P
 
 use super::Api;
 use super::problem::ToProblem;
+use super::progress::Progress;
 use crate::campaigns::builtin;
 use crate::campaigns::context::Context;
 use crate::campaigns::estimate::Reckoning;
@@ -31,7 +32,13 @@ impl Api {
     }
 
     /// Answers a request about anything but guests.
-    pub(super) async fn campaign_request(&self, by: &By, act: &Act, request: Request) -> Result<Reply, Problem> {
+    pub(super) async fn campaign_request(
+        &self,
+        by: &By,
+        act: &Act,
+        request: Request,
+        progress: &Progress,
+    ) -> Result<Reply, Problem> {
         match request {
             Request::Status => self.status(),
             Request::Providers => Ok(Reply::Providers(self.dispatcher.shared().provider_rows())),
@@ -51,9 +58,9 @@ impl Api {
             Request::CampaignPreview { id, guest } => {
                 self.campaigns().preview(id, guest.as_ref()).map(Reply::Rendered).map_err(|e| refused(&e))
             }
-            Request::CampaignEstimate { id } => self.estimate(id).await,
+            Request::CampaignEstimate { id } => self.estimate(id, progress),
             Request::CampaignTest { id, channel, to } => self.trial(by, act, id, channel, &to).await,
-            Request::CampaignApprove { id } => self.approve(by, act, id).await,
+            Request::CampaignApprove { id } => self.approve(by, act, id, progress).await,
             Request::CampaignSend { id, schedule } => self.send(by, act, id, schedule).await.map_err(|e| refused(&e)),
             Request::CampaignPause { id } => self.step(by, act, id, Event::Pause).await.map_err(|e| refused(&e)),
             Request::CampaignResume { id } => self.step(by, act, id, Event::Resume).await.map_err(|e| refused(&e)),
@@ -205,10 +212,12 @@ impl Api {
         let limit = limit.clamp(1, 1000);
         let store = self.campaigns().book().store();
         store.campaign(campaign)?;
-        let messages = store.messages(campaign, state, after, limit)?;
-        let next = if messages.len() == limit { messages.last().map(|m| m.id) } else { None };
         let counts = store.campaign_counts(campaign)?.total();
         let total = state.map_or(counts.total(), |s| counts.get(s));
+        if total == 0 {
+            return Ok(Reply::Messages(MessagePage { rows: Vec::new(), total, next: None }));
+        }
+        let store::Page { messages, next } = store.messages(campaign, state, after, limit)?;
         let rows = messages.iter().map(|m| self.message_row(m)).collect();
         Ok(Reply::Messages(MessagePage { rows, total, next }))
     }
@@ -292,17 +301,12 @@ impl Api {
         self.shown(id)
     }
 
-    /// Goes through the audience on a thread of its own.
-    async fn reckon(&self, id: CampaignId) -> Result<Reckoning, Problem> {
-        let campaigns = self.campaigns().clone();
-        match tokio::task::spawn_blocking(move || campaigns.reckon(id)).await {
-            Ok(sum) => sum.map_err(|e| refused(&e)),
-            Err(error) => Err(Problem::new(ProblemCode::Internal, error.to_string(), "see the daemon's log")),
-        }
+    fn reckon(&self, id: CampaignId, progress: &Progress) -> Result<Reckoning, Problem> {
+        self.campaigns().reckon(id, &|done, total| progress.at(done, total)).map_err(|e| refused(&e))
     }
 
-    async fn estimate(&self, id: CampaignId) -> Result<Reply, Problem> {
-        let sum = self.reckon(id).await?;
+    fn estimate(&self, id: CampaignId, progress: &Progress) -> Result<Reply, Problem> {
+        let sum = self.reckon(id, progress)?;
         let mut warnings: Vec<String> = sum.obstacles.iter().map(|(why, n)| format!("{n} × {why}")).collect();
         if let Err(error) = self.campaigns().check_ready(id, &sum) {
             warnings.insert(0, error.to_string());
@@ -361,10 +365,10 @@ impl Api {
         Ok(Reply::Done(format!("sent to {to} by {provider}, which calls it {their_id}")))
     }
 
-    async fn approve(&self, by: &By, act: &Act, id: CampaignId) -> Result<Reply, Problem> {
+    async fn approve(&self, by: &By, act: &Act, id: CampaignId, progress: &Progress) -> Result<Reply, Problem> {
         let row = self.campaigns().row(id, act.seen).map_err(|e| refused(&e))?;
         lifecycle::next(row.record.state, Event::Approve).map_err(|e| refused(&e.into()))?;
-        let sum = self.reckon(id).await?;
+        let sum = self.reckon(id, progress)?;
         self.campaigns().check_ready(id, &sum).map_err(|e| refused(&e))?;
         if let Some(channel) = self.unserved(&sum).first() {
             return Err(Problem::new(

@@ -8,7 +8,8 @@ use usher_common::model::{GuestChange, ListId};
 use usher_common::protocol::{Act, CsvPage, EffectLine, GuestName, GuestPage, Problem, ProblemCode, Reply, Request};
 
 use super::problem::ToProblem;
-use super::{Api, IMPORTS};
+use super::progress::Progress;
+use super::{Api, Caller, IMPORTS, Import};
 use crate::guests::{BookError, GuestBook, Intake, Source};
 use crate::store::{AuditEntry, By};
 
@@ -18,7 +19,13 @@ impl Api {
     }
 
     /// Answers a request about guests; `None` where it is about something else.
-    pub(super) async fn guest_request(&self, by: &By, act: &Act, request: &Request) -> Option<Result<Reply, Problem>> {
+    pub(super) async fn guest_request(
+        &self,
+        by: &By,
+        act: &Act,
+        request: &Request,
+        progress: &Progress,
+    ) -> Option<Result<Reply, Problem>> {
         let answer = match request {
             Request::Lists => self.book().lists().map(Reply::Lists),
             Request::Guests { list, segment, after, limit } => {
@@ -31,10 +38,9 @@ impl Api {
             Request::GuestAdd { list, fields, vouched_by } => self.add(by, act, list, fields, vouched_by).await,
             Request::GuestEdit { list, guest, changes } => self.edit(by, act, *list, guest, changes).await,
             Request::GuestDelete { list, guest } => self.delete(by, act, *list, guest).await,
-            Request::ListDelete { list } => self.delete_list(by, act, *list).await,
-            Request::GuestBulk { list, change } => self.bulk(by, act, *list, &change.segment, &change.changes).await,
-            Request::ImportOpen { list, file, vouched_by, country } => {
-                return Some(self.import_open(by, list, Source { file, vouched_by, country }, act.preview).await);
+            Request::ListDelete { list } => self.delete_list(by, act, *list, progress).await,
+            Request::GuestBulk { list, change } => {
+                self.bulk(by, act, *list, (&change.segment, &change.changes), progress).await
             }
             Request::ImportChunk { upload, bytes } => return Some(self.import_push(*upload, Some(bytes)).await),
             Request::ImportFinish { upload } => return Some(self.import_push(*upload, None).await),
@@ -127,7 +133,7 @@ impl Api {
         Ok(Reply::Done(format!("{} was deleted from {list}, and its key destroyed", row.id)))
     }
 
-    async fn delete_list(&self, by: &By, act: &Act, list: ListId) -> Result<Reply, BookError> {
+    async fn delete_list(&self, by: &By, act: &Act, list: ListId, progress: &Progress) -> Result<Reply, BookError> {
         let (book, name) = (self.book(), self.book().store().list(list)?.name);
         book.check_unused(list)?;
         if act.preview {
@@ -135,7 +141,8 @@ impl Api {
             let effect = "would be deleted and the keys destroyed: nothing brings them back".to_owned();
             return Ok(Reply::Preview(vec![EffectLine { what, effect }]));
         }
-        let gone = book.delete_list(by, list).await?;
+        let total = book.store().guests_on(list)?;
+        let gone = book.delete_list(by, list, &|done| progress.at(done, total)).await?;
         Ok(Reply::Done(format!("the list {name} was deleted with {}, and the keys destroyed", guests(gone))))
     }
 
@@ -144,9 +151,11 @@ impl Api {
         by: &By,
         act: &Act,
         list: ListId,
-        segment: &str,
-        changes: &[GuestChange],
+        (segment, changes): (&str, &[GuestChange]),
+        progress: &Progress,
     ) -> Result<Reply, BookError> {
+        // How many a segment has is known once all were looked at.
+        let total = if segment.trim().is_empty() { self.book().store().guests_on(list)? } else { 0 };
         let segment = self.book().segment(list, segment)?;
         if act.preview {
             let mut n = 0;
@@ -156,21 +165,32 @@ impl Api {
                 for row in &rows {
                     self.book().edited(row, changes, self.clock.now())?;
                 }
-                n += rows.len();
+                n += rows.len() as u64;
+                if progress.at(n, total).is_break() {
+                    return Err(BookError::GivenUp { done: 0 });
+                }
                 match next {
                     Some(id) => cursor = Some(id),
                     None => break,
                 }
             }
             let effect = would_change(changes);
-            return Ok(Reply::Preview(vec![EffectLine { what: guests(n as u64), effect }]));
+            return Ok(Reply::Preview(vec![EffectLine { what: guests(n), effect }]));
         }
-        let n = self.book().bulk(by, list, segment.as_ref(), changes, self.clock.now()).await?;
+        let told = |done| progress.at(done, total);
+        let n = self.book().bulk(by, list, segment.as_ref(), changes, (self.clock.now(), &told)).await?;
         let were = if n == 1 { "was" } else { "were" };
         Ok(Reply::Done(format!("{} of {list} {were} changed", guests(n))))
     }
 
-    async fn import_open(&self, by: &By, list: &str, from: Source<'_>, rehearsal: bool) -> Result<Reply, Problem> {
+    pub(super) async fn import_open(
+        &self,
+        caller: &Arc<Caller>,
+        by: &By,
+        list: &str,
+        from: Source<'_>,
+        rehearsal: bool,
+    ) -> Result<Reply, Problem> {
         let invalid = |text: &str, remedy: &str| Err(Problem::new(ProblemCode::Invalid, text, remedy));
         if list.trim().is_empty() {
             return invalid("the list has no name", "name the list that these guests go to");
@@ -187,6 +207,7 @@ impl Api {
         let intake =
             Intake::begin(self.book().clone(), by.clone(), list.trim(), from, rehearsal).map_err(|e| e.problem())?;
         let mut imports = self.imports.lock().await;
+        imports.retain(|_, import| import.owner.strong_count() > 0);
         if imports.len() >= IMPORTS {
             return Err(Problem::new(
                 ProblemCode::Unavailable,
@@ -197,7 +218,7 @@ impl Api {
         let upload = loop {
             let candidate = getrandom::u64().unwrap_or(imports.len() as u64) >> 12;
             if let Entry::Vacant(place) = imports.entry(candidate) {
-                place.insert(Arc::new(Mutex::new(intake)));
+                place.insert(Import { intake: Arc::new(Mutex::new(intake)), owner: Arc::downgrade(caller) });
                 break candidate;
             }
         };
@@ -212,7 +233,8 @@ impl Api {
                 "import the file again: what is there already is left as it is",
             )
         };
-        let intake = self.imports.lock().await.get(&upload).cloned().ok_or_else(gone)?;
+        let intake =
+            self.imports.lock().await.get(&upload).map(|import| Arc::clone(&import.intake)).ok_or_else(gone)?;
         let mut intake = intake.lock().await;
         let now = self.clock.now();
         let done = match bytes {

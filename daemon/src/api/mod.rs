@@ -8,11 +8,12 @@ mod caller;
 mod guests;
 mod listen;
 mod problem;
+mod progress;
 mod routes;
 mod session;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use secrecy::SecretString;
 use tokio::sync::Mutex;
@@ -22,16 +23,24 @@ use usher_common::protocol::{Act, Answer, Problem, ProblemCode, Reply, Request, 
 
 pub use caller::Caller;
 pub use listen::{Doors, ListenError, unix};
+use progress::Progress;
 pub use routes::router;
 
 use crate::clock::Clock;
 use crate::dispatch::Dispatcher;
-use crate::guests::Intake;
+use crate::guests::{Intake, Source};
 use crate::monitor::{Board, Metrics};
 use crate::store::By;
 
 /// Imports that one daemon has open at once.
 const IMPORTS: usize = 8;
+
+/// An import that is open.
+struct Import {
+    intake: Arc<Mutex<Intake>>,
+    /// Whose it is: one whose session has ended is open no longer.
+    owner: Weak<Caller>,
+}
 
 /// Everything that the doors lead to.
 pub struct Api {
@@ -41,7 +50,7 @@ pub struct Api {
     metrics: Arc<Metrics>,
     dispatcher: Dispatcher,
     token: Option<SecretString>,
-    imports: Mutex<HashMap<u64, Arc<Mutex<Intake>>>>,
+    imports: Mutex<HashMap<u64, Import>>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -77,8 +86,42 @@ impl Api {
         }
     }
 
-    /// Answers one request.
-    async fn call(&self, caller: &Caller, request: Request, act: Option<Act>) -> Result<Reply, Problem> {
+    /// A session has ended: its imports are given up.
+    async fn forget_imports(&self, of: &Arc<Caller>) {
+        let of = Arc::downgrade(of);
+        self.imports.lock().await.retain(|_, import| !import.owner.ptr_eq(&of));
+    }
+
+    /// Answers one request, which tells `progress` how far it is. What may take long does so on a thread of its own, so
+    /// that it holds up nobody else.
+    async fn call(
+        self: Arc<Self>,
+        caller: Arc<Caller>,
+        request: Request,
+        act: Option<Act>,
+        progress: Progress,
+    ) -> Result<Reply, Problem> {
+        if !takes_long(&request) {
+            return self.answer(&caller, request, act, &progress).await;
+        }
+        let runtime = tokio::runtime::Handle::current();
+        let work = move || runtime.block_on(self.answer(&caller, request, act, &progress));
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+            Err(Problem::new(
+                ProblemCode::Internal,
+                format!("the call was broken off: {error}"),
+                "see the daemon's log",
+            ))
+        })
+    }
+
+    async fn answer(
+        &self,
+        caller: &Arc<Caller>,
+        request: Request,
+        act: Option<Act>,
+        progress: &Progress,
+    ) -> Result<Reply, Problem> {
         if request.answer() == Answer::Acts && act.is_none() {
             return Err(Problem::new(
                 ProblemCode::Invalid,
@@ -98,11 +141,35 @@ impl Api {
             ));
         }
         let by = By { actor: caller.name.clone(), reason: act.reason.clone(), request_id: act.key.clone() };
-        match self.guest_request(&by, &act, &request).await {
+        if let Request::ImportOpen { list, file, vouched_by, country } = &request {
+            let from = Source { file, vouched_by, country };
+            return self.import_open(caller, &by, list, from, act.preview).await;
+        }
+        match self.guest_request(&by, &act, &request, progress).await {
             Some(answer) => answer,
-            None => self.campaign_request(&by, &act, request).await,
+            None => self.campaign_request(&by, &act, request, progress).await,
         }
     }
+}
+
+/// Whether a request goes through many rows, or waits for a disk beside the store's own.
+fn takes_long(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Guests { .. }
+            | Request::Export { .. }
+            | Request::Messages { .. }
+            | Request::GuestAdd { .. }
+            | Request::GuestDelete { .. }
+            | Request::GuestBulk { .. }
+            | Request::ListDelete { .. }
+            | Request::ImportChunk { .. }
+            | Request::ImportFinish { .. }
+            | Request::CampaignPreview { .. }
+            | Request::CampaignEstimate { .. }
+            | Request::CampaignTest { .. }
+            | Request::CampaignApprove { .. }
+    )
 }
 
 /// Whether a request makes the store grow; what only stops or removes something never waits for room.

@@ -32,6 +32,7 @@ impl ToProblem for BookError {
             Self::NoGuest { .. } => Problem::new(ProblemCode::NotFound, self.to_string(), ""),
             Self::Known { .. } | Self::InUse { .. } => Problem::new(ProblemCode::Conflict, self.to_string(), ""),
             Self::Vault(_) => Problem::new(ProblemCode::Internal, self.to_string(), "see the daemon's log"),
+            Self::GivenUp { .. } => Problem::new(ProblemCode::Unavailable, self.to_string(), ""),
             Self::Segment(_) | Self::Edit(_) | Self::Import(_) => {
                 Problem::new(ProblemCode::Invalid, self.to_string(), "")
             }
@@ -49,6 +50,7 @@ impl ToProblem for CampaignError {
             Self::State(_) | Self::Seen { .. } | Self::NameTaken { .. } => {
                 Problem::new(ProblemCode::Conflict, self.to_string(), "")
             }
+            Self::GivenUp => Problem::new(ProblemCode::Unavailable, self.to_string(), ""),
             Self::NotReady(_) => Problem::new(ProblemCode::Refused, self.to_string(), ""),
             Self::Template(_) | Self::Spec { .. } => Problem::new(ProblemCode::Invalid, self.to_string(), ""),
         }

@@ -17,6 +17,7 @@ use usher_common::protocol::{
     CLIENT_FRAME_CAP, Codec, JSON_SUBPROTOCOL, ProblemCode, Reply, Request, SESSION_PATH, bincode_subprotocol,
 };
 
+use super::progress::Progress;
 use super::session::serve;
 use super::{Api, Caller};
 
@@ -156,7 +157,8 @@ async fn campaign(
         Ok(id) => id,
         Err(error) => return wrong(StatusCode::BAD_REQUEST, format!("{error}")),
     };
-    match api.call(&caller, Request::Campaign { id }, None).await {
+    let progress = Progress::untold(api.stop.clone());
+    match api.call(Arc::new(caller), Request::Campaign { id }, None, progress).await {
         Ok(Reply::Campaign(detail)) => {
             let row = &detail.row;
             let body = json!({

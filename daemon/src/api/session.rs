@@ -13,6 +13,7 @@ use usher_common::protocol::{
     encode,
 };
 
+use super::progress::Progress;
 use super::{Api, Caller};
 
 /// Silence is broken this often, so that a client can tell a quiet daemon from a dead line.
@@ -51,6 +52,7 @@ pub(super) async fn serve(api: Arc<Api>, caller: Caller, socket: WebSocket, code
     for topic in session.follows.keys() {
         session.api.board.follow(*topic, false);
     }
+    session.api.forget_imports(&session.caller).await;
     if matches!(end, End::Stop) {
         let goodbye = ServerFrame::Goodbye { reason: "the daemon stops".to_owned() };
         let bytes = encode(session.codec, &goodbye);
@@ -149,8 +151,14 @@ impl Session {
                 let permit = Arc::clone(calls).acquire_owned().await.map_err(|_| End::Stop)?;
                 let (api, caller, answers, codec) =
                     (Arc::clone(&self.api), Arc::clone(&self.caller), answers.clone(), self.codec);
+                let words = answers.clone();
+                let tell = move |done, total| {
+                    // Where there is no room, a newer word follows.
+                    let _ = words.try_send(encode(codec, &ServerFrame::Progress { id, done, total }).into());
+                };
+                let progress = Progress::told(api.stop.clone(), api.clock.clone(), tell);
                 tokio::spawn(async move {
-                    let result = api.call(&caller, *request, act).await;
+                    let result = api.call(caller, *request, act, progress).await;
                     let bytes = encode(codec, &ServerFrame::Reply { id, result });
                     // The session may have ended meanwhile; what was done stands all the same.
                     let _ = answers.send(bytes.into()).await;

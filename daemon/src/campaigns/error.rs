@@ -57,6 +57,9 @@ pub enum CampaignError {
         /// What there is, or where to look.
         hint: String,
     },
+    /// The daemon stops.
+    #[error("its guests were not all looked at, since the daemon stops: repeat the act when it is there again")]
+    GivenUp,
     /// It was changed since the operator looked.
     #[error("campaign {id} changed since you looked: look again, then repeat the act")]
     Seen {

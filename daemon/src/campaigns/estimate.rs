@@ -1,8 +1,9 @@
 //! What sending a campaign would come to: how many it reaches, what would hold it back, and the words for one guest.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
-use usher_common::model::{Channel, Guest, GuestId, MessageId, Rendered};
+use usher_common::model::{Audience, Channel, Guest, GuestId, MessageId, Rendered};
 use usher_common::protocol::GuestName;
 
 use super::compose::Kit;
@@ -29,11 +30,21 @@ pub struct Reckoning {
 
 impl Campaigns {
     /// Goes through a campaign's whole audience, composing every letter and asking the gate. Takes about 30 µs a guest;
-    /// belongs on a thread that may block.
-    pub fn reckon(&self, id: usher_common::model::CampaignId) -> Result<Reckoning, CampaignError> {
+    /// belongs on a thread that may block. `told` hears after each part how many guests are done, and of how many; of
+    /// 0 where a segment leaves that open; what it breaks off is [`CampaignError::GivenUp`].
+    pub fn reckon(
+        &self,
+        id: usher_common::model::CampaignId,
+        told: &dyn Fn(u64, u64) -> ControlFlow<()>,
+    ) -> Result<Reckoning, CampaignError> {
         let spec = self.spec(id)?;
         let kit = self.kit(id)?;
         let segment = self.segment(&spec)?;
+        let total = match &spec.audience {
+            Audience::List(list) => self.book().store().guests_on(*list)?,
+            Audience::Picked { guests, .. } => guests.len() as u64,
+            Audience::Segment { .. } => 0,
+        };
         let mut sum = Reckoning::default();
         let mut cursor = None;
         loop {
@@ -47,6 +58,9 @@ impl Campaigns {
                 for channel in channels {
                     self.reckon_one(&kit, *id, guest, channel, &mut sum)?;
                 }
+            }
+            if told(sum.guests, total).is_break() {
+                return Err(CampaignError::GivenUp);
             }
             match next {
                 Some(id) => cursor = Some(id),

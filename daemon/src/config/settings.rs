@@ -119,6 +119,8 @@ pub struct Store {
     pub log_cap_bytes: u64,
     /// Time between checkpoints.
     pub checkpoint_interval: Duration,
+    /// How long a campaign is over before its messages are put together in less room.
+    pub compact_after: Duration,
     /// Free space under which intake is refused, in bytes.
     pub min_free_bytes: u64,
 }
@@ -273,12 +275,14 @@ pub(super) fn store(reader: &mut Reader<'_>) -> Store {
         reader.reject("store.log_cap_mib", "is less than two segments, so intake would stop at once", remedy);
     }
     let checkpoint = reader.at("store.checkpoint_minutes").integer(60_u64, 1..=1_440);
+    let compact = reader.at("store.compact_after_hours").integer(24_u64, 0..=8_760);
     let free = reader.at("store.min_free_mib").integer(512_u64, 16..=1_048_576);
     Store {
         cache_bytes: cache * MIB,
         segment_bytes: segment * MIB,
         log_cap_bytes: cap * MIB,
         checkpoint_interval: minutes(checkpoint),
+        compact_after: hours(compact),
         min_free_bytes: free * MIB,
     }
 }
@@ -382,6 +386,10 @@ fn encryption_key(text: &str) -> Result<EncryptionKey, Fault> {
         .try_into()
         .map_err(|_| Fault::new(format!("holds {} bytes, and a key has 32", bytes.len()), remedy))?;
     Ok(EncryptionKey::new(Box::new(key)))
+}
+
+fn hours(count: u64) -> Duration {
+    minutes(count * 60)
 }
 
 fn minutes(count: u64) -> Duration {

@@ -3,7 +3,8 @@
 //! The pure half decides ([`breaker`], [`pace`], [`mod@route`], [`fair`], [`backoff`], [`spacing`], `next`): it reads no clock, draws no
 //! luck of its own and does no I/O. The other half carries out. The `planner` gives lanes their turns and claims messages;
 //! a `courier` takes them through gate, intent and request; the `ledger` makes outcomes durable; the `director` moves
-//! campaigns from hour to end; the `settler` looks after what is in doubt; the `prober` after providers that are.
+//! campaigns from hour to end; the `settler` looks after what is in doubt; the `prober` after providers that are; the
+//! `compactor` makes small what is over.
 //!
 //! Promised: no request leaves before its intent is durable, and none without the gate; what may have been sent is
 //! never sent by another; a campaign ends by the equation alone; memory does not grow with a campaign.
@@ -17,6 +18,7 @@ pub mod pace;
 pub mod route;
 pub mod spacing;
 
+mod compactor;
 mod courier;
 mod director;
 mod ledger;
@@ -67,6 +69,7 @@ impl Dispatcher {
         tasks.spawn(director::run(Arc::clone(&shared), stop.clone()));
         tasks.spawn(settler::run(Arc::clone(&shared), stop.clone()));
         tasks.spawn(prober::run(Arc::clone(&shared), stop.clone()));
+        tasks.spawn(compactor::run(Arc::clone(&shared), stop.clone()));
         tasks.spawn(publisher::run(Arc::clone(&shared), stop));
         Ok(Self { shared })
     }

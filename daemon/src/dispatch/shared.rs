@@ -32,6 +32,8 @@ pub struct Settings {
     pub probe_every: Duration,
     /// Time after which a probe has failed.
     pub probe_limit: Duration,
+    /// How long a campaign is over before its messages are put together.
+    pub compact_after: Duration,
     /// The state folder.
     pub state_dir: std::path::PathBuf,
     /// Free space on the disk under which nothing new is taken in, in bytes.

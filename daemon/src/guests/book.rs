@@ -3,6 +3,7 @@
 //! A guest is known by its e-mail address, else by its number and name; the same row again changes nothing, a changed row updates
 //! the columns that its file has and no others. Each guest carries where its data came from and who vouches for it.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,14 @@ pub enum BookError {
         list: String,
         /// The campaigns, each with its state.
         campaigns: String,
+    },
+    /// The daemon stops.
+    #[error(
+        "{done} guests are done, the others are as they were, since the daemon stops: repeat the act when it is there again"
+    )]
+    GivenUp {
+        /// How many.
+        done: u64,
     },
     /// The file of an import.
     #[error(transparent)]
@@ -279,14 +288,15 @@ impl GuestBook {
         self.find(row.list, &GuestName::Id(row.id))
     }
 
-    /// Makes the same changes to every guest of a segment; answers how many changed.
+    /// Makes the same changes to every guest of a segment; answers how many changed. `told` hears how many that are so
+    /// far; what it breaks off is [`BookError::GivenUp`].
     pub async fn bulk(
         &self,
         by: &By,
         list: ListId,
         segment: Option<&Segment>,
         changes: &[GuestChange],
-        now: Timestamp,
+        (now, told): (Timestamp, &(dyn Fn(u64) -> ControlFlow<()> + Sync)),
     ) -> Result<u64, BookError> {
         let mut done = 0;
         let mut cursor = None;
@@ -304,6 +314,7 @@ impl GuestBook {
                 self.store.guests_write(by, list, &writes, audit, now).await?;
             }
             match next {
+                Some(_) if told(done).is_break() => return Err(BookError::GivenUp { done }),
                 Some(id) => cursor = Some(id),
                 None => return Ok(done),
             }
@@ -353,11 +364,18 @@ impl GuestBook {
         }
     }
 
-    /// Deletes a list with all its guests and destroys their keys; answers how many they were.
+    /// Deletes a list with all its guests and destroys their keys; answers how many they were. `told` hears how many
+    /// rows are gone so far; what it breaks off is [`BookError::GivenUp`], and done by deleting the list again.
     ///
     /// The keys go first, so that a crash leaves guests that nobody can read, and never a key without its guest.
-    pub async fn delete_list(&self, by: &By, list: ListId) -> Result<u64, BookError> {
+    pub async fn delete_list(
+        &self,
+        by: &By,
+        list: ListId,
+        told: &(dyn Fn(u64) -> ControlFlow<()> + Sync),
+    ) -> Result<u64, BookError> {
         self.check_unused(list)?;
+        let seen = self.store.list_version(list)?;
         let mut ids: Vec<u64> = Vec::new();
         let mut cursor = None;
         loop {
@@ -371,7 +389,18 @@ impl GuestBook {
         if !ids.is_empty() {
             self.vault.erase(&ids)?;
         }
-        Ok(self.store.list_delete(by, list, self.origin("by hand", "")?).await?)
+        let mut gone = 0;
+        loop {
+            match self.store.list_clear(by, list, seen).await? {
+                0 => break,
+                n => gone += n,
+            }
+            if told(gone).is_break() {
+                return Err(BookError::GivenUp { done: gone });
+            }
+        }
+        self.store.list_delete(by, list, seen, (gone, self.origin("by hand", "")?)).await?;
+        Ok(gone)
     }
 
     /// The guest that this one would be: by its e-mail address, else by its number.

@@ -193,6 +193,7 @@ fn settings(config: &Config) -> Settings {
         batch: config.dispatch.batch_size as usize,
         probe_every: config.health.interval,
         probe_limit: config.health.timeout,
+        compact_after: config.store.compact_after,
         state_dir: config.state_dir.clone(),
         min_free_bytes: config.store.min_free_bytes,
     }

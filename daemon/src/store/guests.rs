@@ -53,6 +53,18 @@ pub(super) fn there(list: ListId) -> Precondition {
     Precondition::StateIn { space: space::LIST, key: space::id(list.0), states: 1 }
 }
 
+/// The condition that nobody wrote to a list since it had this version.
+fn unchanged(list: ListId, version: u64) -> Precondition {
+    Precondition::Version { space: space::LIST, key: space::id(list.0), version }
+}
+
+fn changed(error: super::CommitError, list: ListId) -> Error {
+    match error {
+        super::CommitError::Conflict { .. } => Error::Changed { what: "guest list", name: list.to_string() },
+        other => other.into(),
+    }
+}
+
 impl Store {
     /// All guest lists with their sizes, in order of id.
     pub fn lists(&self) -> Result<Vec<(ListId, ListRecord, u64)>, Error> {
@@ -217,47 +229,55 @@ impl Store {
         }
     }
 
-    /// Deletes a list with all its guests. Their keys are the vault's to destroy, before.
-    ///
-    /// `origin` is for the audit trail, sealed. The rows go in several commits, the list's own row with the last one: a deletion that a crash cut short is done
-    /// by deleting the list again. A list that somebody writes to meanwhile stays, as [`Error::Changed`].
-    pub async fn list_delete(&self, by: &By, id: ListId, origin: Vec<u8>) -> Result<u64, Error> {
-        let (record, row) = self
-            .read::<ListRecord>(space::LIST, &space::id(id.0), "a guest list")?
-            .ok_or_else(|| Error::Missing { what: "guest list", name: id.to_string() })?;
-        let expect = vec![Precondition::Version { space: space::LIST, key: space::id(id.0), version: row.version }];
-        let refused = |error| match error {
-            super::CommitError::Conflict { .. } => Error::Changed { what: "guest list", name: record.name.clone() },
-            other => other.into(),
-        };
-        let mut gone = 0;
-        loop {
-            let keys = self.first_keys(space::GUEST, id)?;
-            if keys.is_empty() {
-                break;
-            }
-            let n = keys.len() as u64;
-            let mut changes: Vec<Change> =
-                keys.into_iter().map(|key| Change::Delete { space: space::GUEST, key }).collect();
-            changes.push(counts::list(id, -i64::try_from(n).unwrap_or(i64::MAX)));
-            self.commit(by, Vec::new(), expect.clone(), changes).await.map_err(refused)?;
-            gone += n;
+    /// The version of a list's own row, which changes with whatever is written to the list.
+    pub fn list_version(&self, id: ListId) -> Result<u64, Error> {
+        let row = self.engine.get(space::LIST, &space::id(id.0))?;
+        row.map(|row| row.version).ok_or_else(|| Error::Missing { what: "guest list", name: id.to_string() })
+    }
+
+    /// Deletes the first guests of a list, at most 1,000, if nobody wrote to it since it had the version `seen`; how
+    /// many. Their keys are the vault's to destroy, before.
+    pub async fn list_clear(&self, by: &By, id: ListId, seen: u64) -> Result<u64, Error> {
+        let keys = self.first_keys(space::GUEST, id)?;
+        if keys.is_empty() {
+            return Ok(0);
         }
+        let n = keys.len() as u64;
+        let mut changes: Vec<Change> =
+            keys.into_iter().map(|key| Change::Delete { space: space::GUEST, key }).collect();
+        changes.push(counts::list(id, -i64::try_from(n).unwrap_or(i64::MAX)));
+        self.commit(by, Vec::new(), vec![unchanged(id, seen)], changes).await.map_err(|error| changed(error, id))?;
+        Ok(n)
+    }
+
+    /// Deletes a list whose guests, `gone` of them, were cleared away, and the ways to them.
+    ///
+    /// `origin` is for the audit trail, sealed. The list's own row goes with the last commit: a deletion that a crash cut
+    /// short is done by deleting the list again. A list that somebody writes to meanwhile stays, as [`Error::Changed`].
+    pub async fn list_delete(
+        &self,
+        by: &By,
+        id: ListId,
+        seen: u64,
+        (gone, origin): (u64, Vec<u8>),
+    ) -> Result<(), Error> {
+        let record = self.list(id)?;
+        let expect = vec![unchanged(id, seen)];
         loop {
             let keys = self.first_keys(space::ADDRESS, id)?;
             if keys.is_empty() {
                 break;
             }
             let changes = keys.into_iter().map(|key| Change::Delete { space: space::ADDRESS, key }).collect();
-            self.commit(by, Vec::new(), expect.clone(), changes).await.map_err(refused)?;
+            self.commit(by, Vec::new(), expect.clone(), changes).await.map_err(|error| changed(error, id))?;
         }
         let changes = vec![
             Change::Delete { space: space::LIST, key: space::id(id.0) },
             Change::Delete { space: space::LIST_NAME, key: record.name.as_bytes().to_vec() },
         ];
         let audit = AuditEntry::Guests { act: "list.delete".into(), list: id.0, origin, counts: (0, 0, gone) };
-        self.commit(by, vec![audit], expect.clone(), changes).await.map_err(refused)?;
-        Ok(gone)
+        self.commit(by, vec![audit], expect, changes).await.map_err(|error| changed(error, id))?;
+        Ok(())
     }
 
     /// The first rows of a list in a keyspace that is ordered by list.

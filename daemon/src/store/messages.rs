@@ -1,7 +1,5 @@
 //! Messages: how they come to be, and the protocol of intent and outcome around every attempt.
 
-use std::ops::Bound;
-
 use usher_common::model::{CampaignId, Channel, GuestId, MessageId, MessageState, OutcomeClass, Timestamp};
 
 use super::claims::{Claim, Lane};
@@ -368,36 +366,12 @@ impl Store {
     /// A message.
     pub fn message(&self, campaign: CampaignId, id: MessageId) -> Result<Option<StoredMessage>, Error> {
         let key = space::message(campaign, id);
-        let Some((record, _)) = self.read::<MessageRecord>(space::MESSAGE, &key, "a message")? else { return Ok(None) };
+        let Some((record, _)) = self.read::<MessageRecord>(space::MESSAGE, &key, "a message")? else {
+            let kept = self.archived(campaign, id)?;
+            return Ok(kept.map(|record| StoredMessage { id, campaign, record, intent: None }));
+        };
         let intent = self.read::<IntentRecord>(space::INTENT, &key, "an intent")?.map(|(intent, _)| intent);
         Ok(Some(StoredMessage { id, campaign, record, intent }))
-    }
-
-    /// Messages of a campaign in order of id, from behind `after` on; at most `limit` that are in `state`.
-    pub fn messages(
-        &self,
-        campaign: CampaignId,
-        state: Option<MessageState>,
-        after: Option<MessageId>,
-        limit: usize,
-    ) -> Result<Vec<StoredMessage>, Error> {
-        let from = space::message(campaign, MessageId(after.map_or(0, |id| id.0.saturating_add(1))));
-        let to = space::message(campaign, MessageId(u64::MAX));
-        let mut messages = Vec::new();
-        for row in self.engine.scan(space::MESSAGE, Bound::Included(&from), Bound::Included(&to)) {
-            if messages.len() == limit {
-                break;
-            }
-            let (key, row) = row?;
-            let id = MessageId(space::last_id(&key).unwrap_or_default());
-            let intent = self.read::<IntentRecord>(space::INTENT, &key, "an intent")?.map(|(intent, _)| intent);
-            let record = super::decode(&row.value, "a message")?;
-            let message = StoredMessage { id, campaign, record, intent };
-            if state.is_none_or(|wanted| message.state() == wanted) {
-                messages.push(message);
-            }
-        }
-        Ok(messages)
     }
 
     /// Cancels about `limit` messages of a cancelled campaign that still wait; 0 when none is left.

@@ -7,6 +7,7 @@
 
 pub mod engine;
 
+mod archive;
 mod campaigns;
 mod claims;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod conformance;
 mod counts;
 mod guests;
 mod messages;
+mod pages;
 mod pieces;
 mod queue;
 mod records;
@@ -21,12 +23,14 @@ mod space;
 
 use std::sync::Arc;
 
+pub use archive::Compaction;
 pub use campaigns::{CampaignRow, MAX_TEXT, NewCampaign};
 pub use claims::{Claim, ClaimId, Lane};
 pub use counts::CampaignCounts;
 pub use engine::By;
 pub use guests::{GuestUpsert, StoredGuest, Upserted};
 pub use messages::{Expansion, IntentWrite, NewMessage, Next, OpenIntent, OutcomeWrite, StoredMessage};
+pub use pages::Page;
 pub use records::{
     ActRecord, AddressRecord, AttemptRecord, AuditEntry, CampaignRecord, IntentRecord, ListRecord, MAX_ATTEMPTS,
     MessageRecord, SuppressionRecord,

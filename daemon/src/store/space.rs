@@ -39,6 +39,10 @@ pub(super) const QUEUE: Space = Space::new(0x41);
 pub(super) const RETRY: Space = Space::new(0x42);
 /// Attempts under way.
 pub(super) const INTENT: Space = Space::new(0x43);
+/// Messages of ended campaigns, many to a row, by campaign and the last id in it.
+pub(super) const ARCHIVE: Space = Space::new(0x44);
+/// How far a campaign's messages are put together.
+pub(super) const COMPACTION: Space = Space::new(0x45);
 /// Addresses that must not be written to, by keyed hash.
 pub(super) const SUPPRESSED: Space = Space::new(0x50);
 

@@ -62,6 +62,7 @@ fn each_key_has_a_prefixed_name() {
         ("store.segment_mib", "65"),
         ("store.log_cap_mib", "4097"),
         ("store.checkpoint_minutes", "61"),
+        ("store.compact_after_hours", "25"),
         ("store.min_free_mib", "513"),
         ("dispatch.max_concurrent_messages", "1001"),
         ("dispatch.per_campaign_in_flight", "999"),

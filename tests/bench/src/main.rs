@@ -5,6 +5,7 @@
 //! says so in the table. Whatever came twice, or not at all, is an error in the table and in the exit code.
 
 mod bare;
+mod big;
 mod commits;
 mod import;
 mod messages;
@@ -90,6 +91,12 @@ enum What {
         #[arg(long, default_value_t = MESSAGES)]
         messages: usize,
     },
+    /// One campaign to a long list, paused and resumed on its way, and how long others wait for an answer meanwhile
+    Big {
+        /// Rows of the list
+        #[arg(long, default_value_t = MANY)]
+        guests: usize,
+    },
     /// Campaign after campaign, and the rate in each ten seconds
     Sustained {
         /// How long: `90s` or `5m`
@@ -111,7 +118,7 @@ const MANY: usize = 100_000;
 const SMALL: usize = 200;
 const SMALL_SPAN: Duration = Duration::from_secs(3);
 
-const ALL: [What; 9] = [
+const ALL: [What; 10] = [
     What::Commits,
     What::Message { messages: MESSAGES },
     What::Batches { messages: MESSAGES },
@@ -119,6 +126,7 @@ const ALL: [What; 9] = [
     What::Crowd { messages: MESSAGES },
     What::Watched { messages: MESSAGES },
     What::Import { guests: MANY },
+    What::Big { guests: MANY },
     What::Queued { queued: MANY },
     What::Stored { stored: MANY },
 ];
@@ -179,6 +187,7 @@ impl What {
             Self::Crowd { .. } => "crowd",
             Self::Commits => "commits",
             Self::Import { .. } => "import",
+            Self::Big { .. } => "big",
             Self::Queued { .. } => "queued",
             Self::Stored { .. } => "stored",
             Self::Watched { .. } => "watched",
@@ -197,6 +206,7 @@ async fn one(part: What, small: bool) -> anyhow::Result<Vec<Line>> {
         What::Crowd { messages } => messages::crowd(few(messages)).await,
         What::Commits => commits::measure(few(2_000)).await,
         What::Import { guests } => import::measure(few(guests)).await,
+        What::Big { guests } => big::measure(few(guests)).await,
         What::Queued { queued } => queued::measure(few(queued)).await,
         What::Stored { stored } => stored::measure(few(FEWER), if small { 6 * SMALL } else { stored }).await,
         What::Watched { messages } => watched::measure(few(messages)).await,

@@ -92,6 +92,13 @@ pub(crate) async fn approved(
     channel: Channel,
     template: &str,
 ) -> anyhow::Result<CampaignId> {
+    let id = draft(desk, list, channel, template).await?;
+    desk.on_campaign(Request::CampaignApprove { id }).await.context("approving the campaign")?;
+    Ok(id)
+}
+
+/// Writes a campaign to everyone on a list.
+pub(crate) async fn draft(desk: &Desk, list: ListId, channel: Channel, template: &str) -> anyhow::Result<CampaignId> {
     let spec = CampaignSpec {
         name: format!("Save the date {}", usher::session::act_key()),
         description: String::new(),
@@ -106,9 +113,7 @@ pub(crate) async fn approved(
         expires_after_hours: 0,
         whatsapp: None,
     };
-    let id = desk.on_campaign(Request::CampaignCreate { spec }).await.context("writing the campaign")?.row.id;
-    desk.on_campaign(Request::CampaignApprove { id }).await.context("approving the campaign")?;
-    Ok(id)
+    Ok(desk.on_campaign(Request::CampaignCreate { spec }).await.context("writing the campaign")?.row.id)
 }
 
 /// Waits for a campaign's last outcome; an error unless all `count` messages were accepted.

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 /// What each line begins with, once the counts before it are left away.
-const LINES: [&str; 18] = [
+const LINES: [&str; 23] = [
     "SMS, a request each",
     "e-mails in batches",
     "processor time of the daemon, each",
@@ -16,6 +16,11 @@ const LINES: [&str; 18] = [
     "commits, 16 at once",
     "commits, 256 at once",
     "guests imported, durable",
+    "memory while 200 are imported, peak",
+    "approved: longest Status",
+    "sent, paused, resumed: longest Status",
+    "put together: longest Status",
+    "start, pause, resume of 200: longest answer",
     "memory with 200 queued",
     "ready after kill -9 with 200 queued",
     "memory after that start",

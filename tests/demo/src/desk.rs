@@ -23,6 +23,32 @@ const QUESTIONS: usize = 16;
 /// Who vouches for the guests that are imported.
 pub const VOUCHER: &str = "Wilhelmina Vouchsafe";
 
+/// An import that is open.
+#[derive(Debug)]
+pub struct Upload {
+    desk: Desk,
+    upload: u64,
+}
+
+impl Upload {
+    /// The next piece of the file, at most [`IMPORT_CHUNK`] bytes; how far the import is then.
+    pub async fn push(&mut self, piece: &[u8]) -> anyhow::Result<ImportProgress> {
+        self.told(Request::ImportChunk { upload: self.upload, bytes: piece.to_vec() }).await
+    }
+
+    /// The file is at its end; the import's last word.
+    pub async fn finish(self) -> anyhow::Result<ImportProgress> {
+        self.told(Request::ImportFinish { upload: self.upload }).await
+    }
+
+    async fn told(&self, request: Request) -> anyhow::Result<ImportProgress> {
+        match self.desk.act(request).await? {
+            Reply::Import(progress) => Ok(progress),
+            other => bail!("a piece of an import was answered with {other:?}"),
+        }
+    }
+}
+
 /// A session with the daemon, and what one does in it.
 #[derive(Debug, Clone)]
 pub struct Desk {
@@ -62,6 +88,15 @@ impl Desk {
 
     /// Imports a file into a list, piece by piece; returns the import's last word.
     pub async fn import(&self, list: &str, csv: &[u8]) -> anyhow::Result<ImportProgress> {
+        let mut upload = self.upload(list).await?;
+        for chunk in csv.chunks(IMPORT_CHUNK) {
+            upload.push(chunk).await?;
+        }
+        upload.finish().await
+    }
+
+    /// Opens an import into a list.
+    pub async fn upload(&self, list: &str) -> anyhow::Result<Upload> {
         let open = Request::ImportOpen {
             list: list.to_owned(),
             file: "guests.csv".to_owned(),
@@ -69,13 +104,7 @@ impl Desk {
             country: String::new(),
         };
         let Reply::ImportOpened { upload } = self.act(open).await? else { bail!("the import was not opened") };
-        for chunk in csv.chunks(IMPORT_CHUNK) {
-            self.act(Request::ImportChunk { upload, bytes: chunk.to_vec() }).await?;
-        }
-        match self.act(Request::ImportFinish { upload }).await? {
-            Reply::Import(progress) => Ok(progress),
-            other => bail!("the end of an import was answered with {other:?}"),
-        }
+        Ok(Upload { desk: self.clone(), upload })
     }
 
     /// Imports `count` guests, each with an address and a mobile number, and returns their list.

@@ -7,7 +7,7 @@ mod programs;
 mod raw;
 mod stage;
 
-pub use desk::{Desk, PATIENCE, VOUCHER};
+pub use desk::{Desk, PATIENCE, Upload, VOUCHER};
 pub use list::guest_list;
 pub use programs::{Programs, ProgramsError};
 pub use raw::{DeafClient, RawSession, raw_session, raw_session_offering, text};

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what sets a test up may panic as the test itself may")]
 
 mod bad_input;
+mod big_lists;
 mod crash;
 mod four_channels;
 mod house;
