@@ -17,6 +17,10 @@ use crate::table::{self, Line};
 
 /// `Status` is asked for this often.
 const EVERY: Duration = Duration::from_millis(20);
+/// Fewer messages than this would be gone before anybody could pause them, and go to a slow provider.
+const FEW: usize = 10_000;
+/// How long that one thinks: in the small run two rounds of a hundred take twice as long.
+const SLOW: Duration = Duration::from_secs(1);
 /// How long the campaign stays paused.
 const PAUSED: Duration = Duration::from_secs(1);
 /// A message takes no longer than this on the slowest machine; whoever waits for a campaign waits so long for each.
@@ -26,7 +30,7 @@ const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Sends a campaign to `count` guests, pauses it on its way and resumes it.
 pub(crate) async fn measure(count: usize) -> anyhow::Result<Vec<Line>> {
-    let sink = Sink::start().await?;
+    let sink = if count < FEW { Sink::slow(SLOW).await? } else { Sink::start().await? };
     let room = "[store]\nlog_cap_mib = 1048576\ncompact_after_hours = 0\n";
     let stage = run::stage(format!("{room}{}", run::texts(sink.url(), SINGLE))).await?;
     let daemon = stage.pid().context("the daemon has ended")?;
