@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptNo, CampaignId, Channel, GuestId, MessageId, Timestamp};
+use super::{AttemptNo, CampaignId, Channel, GuestId, ListId, MessageId, Timestamp};
 
 /// Where a message stands. Each message is in exactly one state, which is what makes the campaign's equation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -253,6 +253,81 @@ pub struct MessageDetail {
     pub row: MessageRow,
     /// Every attempt, oldest first.
     pub attempts: Vec<AttemptRow>,
+}
+
+/// A message with the campaign that it is part of, in the story of a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TracedMessage {
+    /// The campaign's name.
+    pub campaign: String,
+    /// The message, with every attempt.
+    pub message: MessageDetail,
+}
+
+/// A list that knows an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TracedGuest {
+    /// The list.
+    pub list: ListId,
+    /// Its name.
+    pub list_name: String,
+    /// The guest whom the address leads to there.
+    pub guest: GuestId,
+    /// The guest's name.
+    pub name: String,
+}
+
+/// A way by which somebody must not be written to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TracedSuppression {
+    /// The way.
+    pub channel: Channel,
+    /// Why, e.g. `opted out`.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Everything that was to reach a person, by one of its addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Trace {
+    /// The lists that know the address.
+    pub guests: Vec<TracedGuest>,
+    /// Ways that are closed to it.
+    pub suppressed: Vec<TracedSuppression>,
+    /// Messages of all campaigns to those guests, by campaign and id; at most 1,000.
+    pub messages: Vec<TracedMessage>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// A message whose outcome is in doubt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// The campaign's name.
+    pub campaign: String,
+    /// The message.
+    pub message: MessageRow,
+    /// When the attempt began that nobody knows the end of.
+    pub since: Timestamp,
+    /// Until when the provider can be asked again under the key of that attempt, which the daemon does by itself; `None`
+    /// where the provider keeps no keys.
+    pub asked_until: Option<Timestamp>,
+}
+
+/// What an operator says of a message in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The provider took it.
+    Accepted,
+    /// It did not get through, and is not sent again.
+    Failed,
+    /// It did not get through, and is sent again.
+    Resend,
+    /// A verdict that this program does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 #[cfg(test)]

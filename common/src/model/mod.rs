@@ -22,7 +22,10 @@ pub use channel::Channel;
 pub use guest::{BulkChange, Guest, GuestChange, GuestListRow, GuestRow, Provenance, Rsvp};
 pub use ids::{AttemptNo, CampaignId, GuestId, ListId, MessageId, ParseIdError};
 pub use import::{ImportProblem, ImportProgress, ProblemKind, Severity};
-pub use message::{AttemptRow, MessageDetail, MessageRow, MessageState, OutcomeClass, StateCounts};
+pub use message::{
+    AttemptRow, Doubt, MessageDetail, MessageRow, MessageState, OutcomeClass, StateCounts, Trace, TracedGuest,
+    TracedMessage, TracedSuppression, Verdict,
+};
 pub use overview::{Health, Overview};
 pub use provider::{BreakerState, ProviderKind, ProviderRow};
 pub use template::{Rendered, TOKENS, TemplateBody, TemplateRow};

@@ -17,7 +17,7 @@ mod topic;
 pub use codec::{Codec, DecodeError, JSON_SUBPROTOCOL, TYPES, bincode_subprotocol, decode, encode};
 pub use frame::{ClientFrame, Have, ServerFrame, Welcome};
 pub use problem::{Problem, ProblemCode};
-pub use reply::{CsvPage, EffectLine, GuestPage, MessagePage, Reply};
+pub use reply::{CsvPage, DoubtPage, EffectLine, GuestPage, MessagePage, Reply};
 pub use request::{Act, Answer, GuestName, Request};
 pub use topic::{Level, LogEvent, Row, Topic};
 

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    CampaignDetail, CampaignRow, Estimate, GuestId, GuestListRow, GuestRow, ImportProgress, MessageDetail, MessageId,
-    MessageRow, Overview, ProviderRow, Rendered, TemplateBody, TemplateRow,
+    CampaignDetail, CampaignRow, Doubt, Estimate, GuestId, GuestListRow, GuestRow, ImportProgress, MessageDetail,
+    MessageId, MessageRow, Overview, ProviderRow, Rendered, TemplateBody, TemplateRow, Trace,
 };
 
 /// A window of guests.
@@ -27,6 +27,15 @@ pub struct MessagePage {
     pub total: u64,
     /// Where the next window begins; `None` at the end.
     pub next: Option<MessageId>,
+}
+
+/// Messages in doubt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoubtPage {
+    /// The messages, oldest attempt first.
+    pub rows: Vec<Doubt>,
+    /// All that are in doubt, in the campaigns that were asked for.
+    pub total: u64,
 }
 
 /// A window of an export.
@@ -96,6 +105,10 @@ pub enum Reply {
     Messages(MessagePage),
     /// To `Message`.
     Message(Box<MessageDetail>),
+    /// To `GuestTrace`.
+    Trace(Box<Trace>),
+    /// To `Doubts`.
+    Doubts(DoubtPage),
     /// An answer that this client does not know.
     #[serde(other)]
     Unknown,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     BulkChange, CampaignId, CampaignSpec, Channel, GuestChange, GuestId, ListId, MessageId, MessageState, Schedule,
-    TemplateBody,
+    TemplateBody, Verdict,
 };
 
 use super::codec::bytes;
@@ -261,6 +261,32 @@ pub enum Request {
         /// The list.
         list: ListId,
     },
+    /// Everything that was to reach a person, in all campaigns.
+    GuestTrace {
+        /// One of its e-mail addresses or telephone numbers, as somebody would type it.
+        address: String,
+    },
+    /// Messages whose outcome is in doubt, oldest attempt first.
+    Doubts {
+        /// Of this campaign; `None` for all.
+        campaign: Option<CampaignId>,
+        /// At most so many, 1 to 1,000.
+        limit: u32,
+    },
+    /// Settles messages in doubt by an operator's word.
+    DoubtSettle {
+        /// Of this campaign.
+        campaign: CampaignId,
+        /// These; empty for all of it.
+        messages: Vec<MessageId>,
+        /// What became of them.
+        verdict: Verdict,
+    },
+    /// Sends again what failed, and nothing else.
+    CampaignResend {
+        /// Which.
+        id: CampaignId,
+    },
     /// A request that this daemon does not know.
     #[serde(other)]
     Unknown,
@@ -285,6 +311,8 @@ impl Request {
             | Self::Message { .. }
             | Self::CampaignPreview { .. }
             | Self::CampaignEstimate { .. }
+            | Self::GuestTrace { .. }
+            | Self::Doubts { .. }
             | Self::Unknown => Answer::Reads,
             Self::GuestAdd { .. }
             | Self::GuestEdit { .. }
@@ -304,7 +332,9 @@ impl Request {
             | Self::CampaignDelete { .. }
             | Self::CampaignRestore { .. }
             | Self::CampaignEdit { .. }
-            | Self::ListDelete { .. } => Answer::Acts,
+            | Self::ListDelete { .. }
+            | Self::DoubtSettle { .. }
+            | Self::CampaignResend { .. } => Answer::Acts,
         }
     }
 }

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use usher_common::model::{
     AttemptNo, AttemptRow, Audience, BreakerState, BulkChange, CampaignClass, CampaignDetail, CampaignId, CampaignRow,
-    CampaignSpec, CampaignState, Channel, ChannelProgress, Estimate, EstimateLine, Guest, GuestChange, GuestId,
+    CampaignSpec, CampaignState, Channel, ChannelProgress, Doubt, Estimate, EstimateLine, Guest, GuestChange, GuestId,
     GuestListRow, GuestRow, Health, ImportProblem, ImportProgress, ListId, MessageDetail, MessageId, MessageRow,
     MessageState, OutcomeClass, Overview, ProblemKind, Provenance, ProviderKind, ProviderRow, Reach, Rendered, Rsvp,
-    Schedule, Severity, StateCounts, TemplateBody, TemplateRow, Timestamp, WhatsAppParameter, WhatsAppTemplate,
+    Schedule, Severity, StateCounts, TemplateBody, TemplateRow, Timestamp, Trace, TracedGuest, TracedMessage,
+    TracedSuppression, WhatsAppParameter, WhatsAppTemplate,
 };
 use usher_common::protocol::{
-    Act, ClientFrame, CsvPage, EffectLine, GuestName, GuestPage, Have, Level, LogEvent, MessagePage, Problem,
-    ProblemCode, Reply, Request, Row, ServerFrame, Topic, Welcome,
+    Act, ClientFrame, CsvPage, DoubtPage, EffectLine, GuestName, GuestPage, Have, Level, LogEvent, MessagePage,
+    Problem, ProblemCode, Reply, Request, Row, ServerFrame, Topic, Welcome,
 };
 
 fn text(s: &str) -> String {
@@ -270,6 +271,14 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::CampaignRestore { id, name: Some(text("Save the date, again")) },
         Request::CampaignEdit { id, spec: spec() },
         Request::ListDelete { list },
+        Request::GuestTrace { address: text("zoe@example.com") },
+        Request::Doubts { campaign: Some(CampaignId(12)), limit: 100 },
+        Request::DoubtSettle {
+            campaign: CampaignId(12),
+            messages: vec![MessageId(9)],
+            verdict: usher_common::model::Verdict::Resend,
+        },
+        Request::CampaignResend { id: CampaignId(12) },
         Request::Unknown,
     ]
 }
@@ -323,21 +332,45 @@ pub(crate) fn replies() -> Vec<Reply> {
             warnings: vec![text("sms has no standby")],
         }),
         Reply::Messages(MessagePage { rows: vec![message()], total: 1, next: None }),
-        Reply::Message(Box::new(MessageDetail {
-            row: message(),
-            attempts: vec![AttemptRow {
-                no: AttemptNo(1),
-                provider: text("resend"),
-                started: at(9),
-                class: Some(OutcomeClass::NotSent),
-                code: text("connect"),
-                detail: text("connection refused"),
-                provider_id: String::new(),
-                latency_ms: 3,
+        Reply::Message(Box::new(story())),
+        Reply::Trace(Box::new(Trace {
+            guests: vec![TracedGuest {
+                list: ListId(1),
+                list_name: text("friends"),
+                guest: GuestId(7),
+                name: text("Zoë"),
             }],
+            suppressed: vec![TracedSuppression { channel: Channel::Sms, reason: text("opted out"), since: at(4) }],
+            messages: vec![TracedMessage { campaign: text("Invitation"), message: story() }],
+            more: true,
         })),
+        Reply::Doubts(DoubtPage {
+            rows: vec![Doubt {
+                campaign: text("Invitation"),
+                message: message(),
+                since: at(8),
+                asked_until: Some(at(9)),
+            }],
+            total: 3,
+        }),
         Reply::Unknown,
     ]
+}
+
+fn story() -> MessageDetail {
+    MessageDetail {
+        row: message(),
+        attempts: vec![AttemptRow {
+            no: AttemptNo(1),
+            provider: text("resend"),
+            started: at(9),
+            class: Some(OutcomeClass::NotSent),
+            code: text("connect"),
+            detail: text("connection refused"),
+            provider_id: String::new(),
+            latency_ms: 3,
+        }],
+    }
 }
 
 fn named<T: serde::Serialize>(prefix: &str, value: &T) -> String {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use usher_common::model::{CampaignClass, Channel, MessageState};
+use usher_common::model::{CampaignClass, Channel, MessageId, MessageState, Verdict};
 
 use super::exit::Failure;
 use crate::session::Target;
@@ -130,6 +130,7 @@ pub(super) enum Command {
         command: ProviderCommand,
     },
     /// Guest lists and guests
+    #[command(visible_alias = "guest")]
     Guests {
         #[command(subcommand)]
         command: GuestsCommand,
@@ -143,6 +144,11 @@ pub(super) enum Command {
     Campaign {
         #[command(subcommand)]
         command: CampaignCommand,
+    },
+    /// Messages of which nobody knows whether they arrived
+    Unknown {
+        #[command(subcommand)]
+        command: UnknownCommand,
     },
     /// Copy standard input and output to the local socket, for `usher --ssh`
     #[command(hide = true)]
@@ -209,6 +215,11 @@ pub(super) enum GuestsCommand {
         /// Id, e-mail address or telephone number
         guest: String,
     },
+    /// Everything that was to reach somebody, in all campaigns
+    Trace {
+        /// An e-mail address, or a telephone number with its country code
+        address: String,
+    },
     /// A list as CSV on standard output
     Export {
         /// Id or name of the list
@@ -261,6 +272,43 @@ pub(super) enum GuestsCommand {
         /// FIELD=VALUE; FIELD= clears it
         #[arg(required = true, value_parser = field)]
         fields: Vec<(String, String)>,
+        #[command(flatten)]
+        act: ActFlags,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UnknownCommand {
+    /// All of them, the oldest first
+    List {
+        /// Only of this campaign
+        #[arg(long)]
+        campaign: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+    },
+    /// One with every attempt
+    Show {
+        campaign: String,
+        /// Such as m17
+        #[arg(value_parser = super::unknown::message)]
+        message: MessageId,
+    },
+    /// Say what became of them
+    ///
+    /// `resend` may tell somebody twice: only what is known not to have arrived should be sent again.
+    Settle {
+        campaign: String,
+        /// Such as m17
+        #[arg(value_parser = super::unknown::message)]
+        messages: Vec<MessageId>,
+        /// All of the campaign that are in doubt
+        #[arg(long, conflicts_with = "messages")]
+        all: bool,
+        /// accepted, failed or resend
+        #[arg(long = "as", value_name = "VERDICT", value_parser = super::unknown::verdict)]
+        verdict: Verdict,
         #[command(flatten)]
         act: ActFlags,
     },
@@ -445,6 +493,15 @@ pub(super) enum CampaignCommand {
     /// Stop it for good
     Cancel {
         campaign: String,
+        #[command(flatten)]
+        act: ActFlags,
+    },
+    /// Send again what failed, and nothing else
+    Resend {
+        campaign: String,
+        /// What is sent again
+        #[arg(long, default_value = "failed", value_parser = ["failed"])]
+        only: String,
         #[command(flatten)]
         act: ActFlags,
     },

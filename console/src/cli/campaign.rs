@@ -1,6 +1,6 @@
 //! `usher campaign`.
 
-use usher_common::model::{CampaignDetail, CampaignRow, Estimate, MessageRow, MessageState};
+use usher_common::model::{CampaignDetail, CampaignRow, Estimate, MessageDetail, MessageRow, MessageState};
 use usher_common::protocol::{Reply, Request};
 
 use super::ActFlags;
@@ -90,6 +90,10 @@ pub(super) async fn run(session: &Session<'_>, output: &Output, command: Campaig
         C::Restore { campaign, name, act } => {
             let id = session.campaign(&campaign).await?.id;
             report(output, &session.act(Request::CampaignRestore { id, name }, &act).await?)
+        }
+        C::Resend { campaign, only: _, act } => {
+            let row = session.campaign(&campaign).await?;
+            report(output, &session.act(Request::CampaignResend { id: row.id }, &act).await?)
         }
         C::Status { campaign } => {
             let id = session.campaign(&campaign).await?.id;
@@ -226,6 +230,29 @@ fn show(out: &Output, detail: &CampaignDetail) -> Result<(), Failure> {
     out.pairs(&pairs)?;
     for (reason, n) in &detail.reasons {
         out.line(&format!("{:>9}  {reason}", figures::count(*n)))?;
+    }
+    Ok(())
+}
+
+/// A message with every attempt.
+pub(super) fn show_story(out: &Output, detail: &MessageDetail) -> Result<(), Failure> {
+    let row = &detail.row;
+    let mut pairs = vec![
+        ("message", format!("{} of {}", row.id, row.campaign)),
+        ("guest", format!("{} {}", row.guest, row.guest_name)),
+        ("channel", row.channel.to_string()),
+        ("state", row.state.to_string()),
+        ("why", row.why.clone()),
+        ("changed", figures::exact(row.changed)),
+    ];
+    pairs.retain(|(_, value)| !value.is_empty());
+    out.pairs(&pairs)?;
+    for attempt in &detail.attempts {
+        let class = attempt.class.map_or("under way".to_owned(), |class| class.to_string());
+        let said = [&attempt.code, &attempt.detail, &attempt.provider_id].map(String::as_str);
+        let said: Vec<&str> = said.into_iter().filter(|text| !text.is_empty()).collect();
+        let (no, begun) = (attempt.no.0, figures::exact(attempt.started));
+        out.line(&format!("{no:>9}  {begun}  {}  {class}  {}", attempt.provider, said.join(", ")))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `usher guests`: lists, guests, export, changes.
 
-use usher_common::model::{BulkChange, GuestChange, GuestRow};
+use usher_common::model::{BulkChange, GuestChange, GuestRow, Trace};
 use usher_common::protocol::{Reply, Request};
 
 use super::args::{GuestsCommand, ListsCommand};
@@ -42,6 +42,16 @@ pub(super) async fn run(session: &Session<'_>, output: &Output, command: GuestsC
                     [("ID", Align::Left), ("NAME", Align::Left), ("GUESTS", Align::Right), ("CHANGED", Align::Left)];
                 out.table(&columns, &table)
             })?;
+            Ok(Exit::Done)
+        }
+        GuestsCommand::Trace { address } => {
+            let Reply::Trace(trace) = session.ask(Request::GuestTrace { address: address.clone() }).await? else {
+                return Err(Failure::unexpected());
+            };
+            if trace.guests.is_empty() && trace.suppressed.is_empty() {
+                return Err(Failure::new(Exit::NotFound, format!("no list knows `{address}`")));
+            }
+            output.show(&trace, |out| show_trace(out, &trace))?;
             Ok(Exit::Done)
         }
         GuestsCommand::List { list, segment, limit } => {
@@ -177,4 +187,27 @@ fn show(out: &Output, row: &GuestRow) -> Result<(), Failure> {
     pairs.extend(g.custom.iter().map(|(key, value)| (key.as_str(), value.clone())));
     pairs.retain(|(_, value)| !value.is_empty());
     out.pairs(&pairs)
+}
+
+/// The story of a person: where it is known, what is closed to it, and every message.
+fn show_trace(out: &Output, trace: &Trace) -> Result<(), Failure> {
+    for guest in &trace.guests {
+        out.line(&format!("{} {} on {} {}", guest.guest, guest.name, guest.list, guest.list_name))?;
+    }
+    for closed in &trace.suppressed {
+        let since = figures::exact(closed.since);
+        out.line(&format!("not to be written to by {}: {}, since {since}", closed.channel, closed.reason))?;
+    }
+    if trace.messages.is_empty() {
+        out.line("no campaign has written to it")?;
+    }
+    for traced in &trace.messages {
+        out.line("")?;
+        out.line(&format!("campaign {} {}", traced.message.row.campaign, traced.campaign))?;
+        super::campaign::show_story(out, &traced.message)?;
+    }
+    if trace.more {
+        out.aside(&format!("the first {} messages", trace.messages.len()));
+    }
+    Ok(())
 }

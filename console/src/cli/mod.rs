@@ -12,6 +12,7 @@ mod session;
 mod spec;
 mod status;
 mod template;
+mod unknown;
 mod watch;
 mod when;
 
@@ -82,6 +83,7 @@ async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         Command::Guests { command } => guests::run(&session, output, command).await,
         Command::Template { command } => template::run(&session, output, command).await,
         Command::Campaign { command } => campaign::run(&session, output, command).await,
+        Command::Unknown { command } => unknown::run(&session, output, command).await,
         Command::Completions { .. } | Command::Man | Command::Relay => Ok(Exit::Done),
     }
 }

@@ -27,7 +27,7 @@ fn refused(error: &CampaignError) -> Problem {
 }
 
 impl Api {
-    fn campaigns(&self) -> &Campaigns {
+    pub(super) fn campaigns(&self) -> &Campaigns {
         self.dispatcher.shared().campaigns()
     }
 
@@ -69,6 +69,12 @@ impl Api {
             Request::CampaignRestore { id, name } => {
                 self.restore(by, act, id, name.as_deref()).await.map_err(|e| refused(&e))
             }
+            Request::CampaignResend { id } => self.resend(by, act, id, progress).await.map_err(|e| refused(&e)),
+            Request::Doubts { campaign, limit } => self.doubts(campaign, limit as usize).map_err(|e| refused(&e)),
+            Request::DoubtSettle { campaign, messages, verdict } => {
+                self.settle(by, act, campaign, &messages, verdict).await
+            }
+            Request::GuestTrace { address } => self.trace(by, &address).await,
             Request::CampaignEdit { id, spec } => self.edit_campaign(by, act, id, spec).await.map_err(|e| refused(&e)),
             _ => Err(Problem::new(
                 ProblemCode::Invalid,
@@ -222,7 +228,7 @@ impl Api {
         Ok(Reply::Messages(MessagePage { rows, total, next }))
     }
 
-    fn message_row(&self, message: &StoredMessage) -> MessageRow {
+    pub(super) fn message_row(&self, message: &StoredMessage) -> MessageRow {
         let record = &message.record;
         let guest = self.campaigns().book().get(record.list, record.guest).ok().flatten().map(|row| row.guest);
         let name = guest.map_or(String::new(), |guest| {
@@ -252,6 +258,11 @@ impl Api {
         let Some(message) = self.campaigns().book().store().message(campaign, id)? else {
             return Err(store::Error::Missing { what: "message", name: format!("{id} in {campaign}") }.into());
         };
+        Ok(Reply::Message(Box::new(self.story(&message))))
+    }
+
+    /// A message with every attempt.
+    pub(super) fn story(&self, message: &StoredMessage) -> MessageDetail {
         let mut attempts: Vec<usher_common::model::AttemptRow> = message
             .record
             .attempts
@@ -279,7 +290,7 @@ impl Api {
                 latency_ms: 0,
             });
         }
-        Ok(Reply::Message(Box::new(MessageDetail { row: self.message_row(&message), attempts })))
+        MessageDetail { row: self.message_row(message), attempts }
     }
 
     async fn create(&self, by: &By, act: &Act, spec: CampaignSpec) -> Result<Reply, CampaignError> {
@@ -465,7 +476,7 @@ impl Api {
         self.after(id)
     }
 
-    fn after(&self, id: CampaignId) -> Result<Reply, CampaignError> {
+    pub(super) fn after(&self, id: CampaignId) -> Result<Reply, CampaignError> {
         self.dispatcher.look(id);
         self.shown(id)
     }

@@ -4,6 +4,7 @@
 //! Nothing here decides anything about campaigns or guests; it translates.
 
 mod acts;
+mod again;
 mod caller;
 mod guests;
 mod listen;
@@ -11,6 +12,7 @@ mod problem;
 mod progress;
 mod routes;
 mod session;
+mod trace;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -169,6 +171,10 @@ fn takes_long(request: &Request) -> bool {
             | Request::CampaignEstimate { .. }
             | Request::CampaignTest { .. }
             | Request::CampaignApprove { .. }
+            | Request::CampaignResend { .. }
+            | Request::Doubts { .. }
+            | Request::DoubtSettle { .. }
+            | Request::GuestTrace { .. }
     )
 }
 
@@ -187,5 +193,6 @@ fn takes_in(request: &Request) -> bool {
             | Request::CampaignApprove { .. }
             | Request::CampaignSend { .. }
             | Request::CampaignResume { .. }
+            | Request::CampaignResend { .. }
     )
 }

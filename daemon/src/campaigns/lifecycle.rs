@@ -1,6 +1,6 @@
 //! The states of a campaign: which act leads where, and the equation by which it ends.
 //!
-//! Promises that no act skips a check (a draft is never sent, an ended campaign never runs again) and that "finished" is
+//! Promises that no act skips a check (a draft is never sent, an ended campaign runs again only to send what did not get through) and that "finished" is
 //! reached by counting alone: every guest accounted for, nothing open, nothing in doubt.
 
 use thiserror::Error;
@@ -25,11 +25,13 @@ pub enum Event {
     Resume,
     /// It shall stop for good.
     Cancel,
+    /// What did not get through shall be sent again.
+    Resend,
 }
 
 impl Event {
     /// All of them, in the order of a campaign's life.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Approve,
         Self::Edit,
         Self::Schedule,
@@ -38,6 +40,7 @@ impl Event {
         Self::Pause,
         Self::Resume,
         Self::Cancel,
+        Self::Resend,
     ];
 
     /// The verb on screen and on the command line.
@@ -51,6 +54,7 @@ impl Event {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Cancel => "cancel",
+            Self::Resend => "resend",
         }
     }
 }
@@ -91,9 +95,11 @@ fn allowed(state: CampaignState, event: Event) -> Option<CampaignState> {
         (S::Draft, Event::Approve) | (S::Scheduled, Event::Unschedule) => S::Approved,
         (S::Draft | S::Approved | S::Scheduled, Event::Edit) => S::Draft,
         (S::Approved | S::Scheduled, Event::Schedule) => S::Scheduled,
-        (S::Approved | S::Scheduled, Event::Start) | (S::Paused, Event::Resume) => S::Running,
-        // What is settling has nothing left to send, so there is nothing to pause.
-        (S::Running, Event::Pause) => S::Paused,
+        (S::Approved | S::Scheduled, Event::Start)
+        | (S::Paused, Event::Resume)
+        | (S::Running | S::Settling | S::Partial, Event::Resend) => S::Running,
+        // What is settling has nothing left to send, so there is nothing to pause. What is paused stays so, with more to send.
+        (S::Running, Event::Pause) | (S::Paused, Event::Resend) => S::Paused,
         // A cancelled one may have messages in doubt; they are settled all the same.
         (S::Draft | S::Approved | S::Scheduled | S::Running | S::Paused | S::Settling, Event::Cancel) => S::Cancelled,
         _ => return None,
@@ -163,11 +169,11 @@ mod tests {
                     (E::Cancel, S::Cancelled),
                 ],
             ),
-            (S::Running, vec![(E::Pause, S::Paused), (E::Cancel, S::Cancelled)]),
-            (S::Paused, vec![(E::Resume, S::Running), (E::Cancel, S::Cancelled)]),
-            (S::Settling, vec![(E::Cancel, S::Cancelled)]),
+            (S::Running, vec![(E::Pause, S::Paused), (E::Cancel, S::Cancelled), (E::Resend, S::Running)]),
+            (S::Paused, vec![(E::Resume, S::Running), (E::Cancel, S::Cancelled), (E::Resend, S::Paused)]),
+            (S::Settling, vec![(E::Cancel, S::Cancelled), (E::Resend, S::Running)]),
             (S::Finished, vec![]),
-            (S::Partial, vec![]),
+            (S::Partial, vec![(E::Resend, S::Running)]),
             (S::Cancelled, vec![]),
             (S::Unknown, vec![]),
         ];
@@ -232,13 +238,17 @@ mod tests {
         }
 
         #[test]
-        fn an_ended_campaign_stays_ended(start in 0_usize..10, events in proptest::collection::vec(0_usize..8, 0..20)) {
+        fn an_ended_campaign_stays_ended_but_for_what_is_sent_again(
+            start in 0_usize..10, events in proptest::collection::vec(0_usize..9, 0..20),
+        ) {
             let mut state = STATES[start];
             for event in events {
                 let before = state;
                 state = next(state, E::ALL[event]).unwrap_or(state);
-                prop_assert!(!before.is_ended() || state == before);
-                prop_assert!(state != S::Running || matches!(before, S::Approved | S::Scheduled | S::Paused | S::Running));
+                let again = E::ALL[event] == E::Resend && before == S::Partial;
+                prop_assert!(!before.is_ended() || state == before || again);
+                let could = matches!(before, S::Approved | S::Scheduled | S::Paused | S::Running | S::Settling);
+                prop_assert!(state != S::Running || could || again);
             }
         }
     }

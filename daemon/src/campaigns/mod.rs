@@ -17,4 +17,5 @@ pub mod template;
 pub mod whatsapp;
 
 pub use error::CampaignError;
+pub(crate) use service::refuse_deleted;
 pub use service::{Campaigns, channels_for};

@@ -61,7 +61,7 @@ impl Campaigns {
         &self.book
     }
 
-    fn store(&self) -> &Store {
+    pub(crate) fn store(&self) -> &Store {
         self.book.store()
     }
 
@@ -372,7 +372,7 @@ pub(super) fn approved(spec: &CampaignSpec, custom: &[String]) -> Result<Option<
     compiled.map_err(|error| spec_error("whatsapp", error.to_string()))
 }
 
-pub(super) fn refuse_deleted(row: &store::CampaignRow) -> Result<(), CampaignError> {
+pub(crate) fn refuse_deleted(row: &store::CampaignRow) -> Result<(), CampaignError> {
     match row.record.deleted {
         None => Ok(()),
         Some(_) => Err(CampaignError::NotReady(format!(

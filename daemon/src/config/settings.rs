@@ -267,7 +267,7 @@ pub(super) fn log(reader: &mut Reader<'_>) -> Log {
 }
 
 pub(super) fn store(reader: &mut Reader<'_>) -> Store {
-    let cache = reader.at("store.cache_mib").integer(8_u64, 8..=65_536);
+    let cache = reader.at("store.cache_mib").integer(4_u64, 2..=65_536);
     let segment = reader.at("store.segment_mib").integer(64_u64, 1..=1_024);
     let cap = reader.at("store.log_cap_mib").integer(4_096_u64, 64..=1_048_576);
     if cap < 2 * segment {

@@ -83,6 +83,11 @@ impl Dispatcher {
     pub fn look(&self, campaign: usher_common::model::CampaignId) {
         self.shared.look(campaign);
     }
+
+    /// Something came back to a lane: it is no longer taken for empty.
+    pub fn touched(&self, lane: crate::store::Lane) {
+        self.shared.touched(lane);
+    }
 }
 
 /// Whose acts the dispatcher's commits are.

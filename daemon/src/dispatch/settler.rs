@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use usher_common::model::OutcomeClass;
+use usher_common::model::{OutcomeClass, Timestamp};
 use usher_common::protocol::Level;
 
 use super::account::Account;
 use super::courier;
 use super::shared::Shared;
 use crate::providers::{Answer, Outgoing};
-use crate::store::{AttemptRecord, Error, Lane, Next, OpenIntent, OutcomeWrite};
+use crate::store::{AttemptRecord, Error, IntentRecord, Lane, Next, OpenIntent, OutcomeWrite};
 
 /// Open intents are looked at this often.
 const LOOK: Duration = Duration::from_secs(2);
@@ -106,13 +106,21 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     }
 }
 
+impl Shared {
+    /// Until when an attempt in doubt is asked about by repeating it; `None` where its provider keeps no keys.
+    pub fn asked_until(&self, intent: &IntentRecord) -> Option<Timestamp> {
+        let account = self.accounts().iter().find(|account| account.provider.name() == intent.provider)?;
+        let kept = account.traits().keeps_keys?;
+        Some(intent.started.plus_millis(kept.saturating_sub(MARGIN).as_millis() as i64))
+    }
+}
+
 /// Repeats one request under its key, where that is allowed, and records what the provider says.
 async fn settle(shared: &Arc<Shared>, account: &Arc<Account>, mut members: Vec<OpenIntent>) -> Result<(), Error> {
-    let Some(kept) = account.traits().keeps_keys else { return Ok(()) };
     members.sort_by_key(|m| m.intent.place);
     let Some(first) = members.first() else { return Ok(()) };
-    let age = shared.clock.now().millis_since(first.intent.started);
-    if account.is_open() || age >= kept.saturating_sub(MARGIN).as_millis() as i64 {
+    let in_time = shared.asked_until(&first.intent).is_some_and(|until| shared.clock.now() < until);
+    if account.is_open() || !in_time {
         return Ok(());
     }
     if members.len() != first.intent.of as usize {

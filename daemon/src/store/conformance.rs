@@ -566,3 +566,62 @@ async fn the_books_balance_after_any_order_of_operations() {
         assert_eq!(total.open() + total.unknown, 0, "seed {seed}: {total:?}");
     }
 }
+
+#[tokio::test]
+async fn a_guest_s_messages_are_found_without_a_walk_wherever_they_are_kept() {
+    let mut desk = Desk::new().await;
+    desk.expand(Channel::Sms, 300).await;
+    let id = desk.campaign.id;
+    let look = |desk: &Desk| {
+        let to = |guest| desk.store.messages_to(id, GuestId(guest)).unwrap();
+        let of = |guest| to(guest).iter().map(|message| message.record.guest.0).collect::<Vec<_>>();
+        let first = desk.guests - 300;
+        [first, first + 1, first + 150, first + 299, first + 300].map(of)
+    };
+    let first = desk.guests - 300;
+    let wanted = [vec![first], vec![first + 1], vec![first + 150], vec![first + 299], vec![]];
+    assert_eq!(look(&desk), wanted);
+    let claims = desk.claim(Channel::Sms, 300);
+    desk.intend(&claims).await.unwrap();
+    desk.come_of(&claims, &Next::Failed { why: "no such number".into() }).await.unwrap();
+    desk.turn(CampaignState::Partial).await;
+    compact(&desk, 1_000).await;
+    assert_eq!(desk.store.compaction(id).unwrap().messages, 300);
+    assert_eq!(look(&desk), wanted, "packed");
+}
+
+#[tokio::test]
+async fn what_failed_goes_back_to_its_queue_packed_or_not() {
+    let mut desk = Desk::new().await;
+    desk.expand(Channel::Sms, 6).await;
+    let claims = desk.claim(Channel::Sms, 6);
+    desk.intend(&claims).await.unwrap();
+    desk.come_of(&claims[..4], &Next::Failed { why: "no such number".into() }).await.unwrap();
+    desk.come_of(&claims[4..], &Next::Accepted).await.unwrap();
+    let id = desk.campaign.id;
+    for packed in [false, true] {
+        desk.turn(CampaignState::Partial).await;
+        if packed {
+            compact(&desk, 1_000).await;
+            assert!(desk.store.compaction(id).unwrap().messages > 0);
+        }
+        let failed = desk.store.messages(id, Some(MessageState::Failed), None, 2).unwrap().messages;
+        assert_eq!(failed.len(), 2);
+        let row = desk.store.campaign(id).unwrap();
+        let record = CampaignRecord { state: CampaignState::Running, ..row.record.clone() };
+        desk.store.send_again(&by(), &row, record.clone(), &failed, NOW).await.unwrap();
+        let late = desk.store.send_again(&by(), &row, record, &failed, NOW).await.unwrap_err();
+        assert!(matches!(late, Error::Changed { .. }), "{late}");
+        desk.balances();
+        let again = desk.claim(Channel::Sms, 9);
+        assert_eq!(
+            again.iter().map(|c| c.id.message).collect::<Vec<_>>(),
+            failed.iter().map(|m| m.id).collect::<Vec<_>>()
+        );
+        assert!(again.iter().all(|claim| claim.record.attempts.len() == 1), "the story goes on");
+        desk.intend(&again).await.unwrap();
+        desk.come_of(&again, &Next::Accepted).await.unwrap();
+    }
+    assert_eq!((desk.count(MessageState::Failed), desk.count(MessageState::Accepted)), (0, 6));
+    desk.balances();
+}

@@ -152,7 +152,8 @@ pub struct OutcomeWrite {
 }
 
 impl Store {
-    /// Turns a part of a campaign's audience into messages. [`Error::Changed`] when the campaign was paused meanwhile.
+    /// Turns a part of a campaign's audience into messages, whose ids are in the order of their guests'.
+    /// [`Error::Changed`] when the campaign was paused meanwhile.
     pub async fn expand(
         &self,
         by: &By,
@@ -439,7 +440,7 @@ fn stops_waiting(claim: &Claim, moves: &mut Moves, expect: &mut Vec<Precondition
     }
 }
 
-fn put_message(campaign: CampaignId, id: MessageId, record: &MessageRecord) -> Change {
+pub(super) fn put_message(campaign: CampaignId, id: MessageId, record: &MessageRecord) -> Change {
     put(space::MESSAGE, space::message(campaign, id), space::state_byte(record.state), record)
 }
 

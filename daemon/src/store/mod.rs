@@ -7,6 +7,7 @@
 
 pub mod engine;
 
+mod again;
 mod archive;
 mod campaigns;
 mod claims;
@@ -111,6 +112,11 @@ impl Store {
         let done = self.commit(by, Vec::new(), Vec::new(), vec![change]).await?;
         let end = done.merged.first().copied().expect("one merge was asked for, so one value is answered");
         Ok(u64::try_from(end).expect("sequences only grow") - count + 1)
+    }
+
+    /// The last id of a sequence; 0 before the first.
+    pub(crate) fn last(&self, sequence: Sequence) -> Result<u64, Error> {
+        Ok(u64::try_from(self.engine.counter(space::SEQUENCE, sequence.key())?).unwrap_or(0))
     }
 
     /// Writes audit entries that tell of something that changed no state, such as personal data that was shown.

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::ops::Bound;
 
-use usher_common::model::{CampaignId, MessageId, MessageState};
+use usher_common::model::{CampaignId, GuestId, MessageId, MessageState};
 
 use super::engine::{Row, Space, StoreError};
 use super::messages::StoredMessage;
 use super::records::{IntentRecord, MessageRecord};
-use super::{Error, Store, space};
+use super::{Error, Sequence, Store, space};
 
 /// Messages that one page looks at, at the most: it holds up its caller for some ten milliseconds, and no longer.
 const LOOKS: usize = 20_000;
@@ -75,6 +75,29 @@ impl Store {
             Some(Err(error)) => Err(error.into()),
             _ => Ok(page),
         }
+    }
+
+    /// The messages of a campaign to one guest, in order of id. Found by halving, since guests are turned into messages in
+    /// the order of their ids.
+    pub fn messages_to(&self, campaign: CampaignId, guest: GuestId) -> Result<Vec<StoredMessage>, Error> {
+        let from = |id: u64| -> Result<Option<StoredMessage>, Error> {
+            let after = id.checked_sub(1).map(MessageId);
+            Ok(self.messages(campaign, None, after, 1)?.messages.pop())
+        };
+        let (mut low, mut high) = (0, self.last(Sequence::Message)? + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match from(middle)? {
+                Some(message) if message.record.guest < guest => low = message.id.0 + 1,
+                _ => high = middle,
+            }
+        }
+        let mut found = Vec::new();
+        while let Some(message) = from(low)?.filter(|message| message.record.guest == guest) {
+            low = message.id.0 + 1;
+            found.push(message);
+        }
+        Ok(found)
     }
 
     /// The message of a row, if it is in the state that is wanted.

@@ -43,7 +43,7 @@ pub(crate) async fn measure(count: usize) -> anyhow::Result<Vec<Line>> {
             .wrong(fault),
         Line::new(whole, format!("{peak} MiB"))
             .beside(format!("with a tenth of them {tenth} MiB, before {empty} MiB"))
-            .remark("the index and its cache, which is 8 MiB by its own count, and 24 bytes a row for duplicates"),
+            .remark("the index and its cache, which is 4 MiB by its own count, and 24 bytes a row for duplicates"),
     ])
 }
 

@@ -171,12 +171,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// The usual sizes and times for a store in `dir`: 8 MiB of cache, segments of 64 MiB, a log of at most 16 GiB
+    /// The usual sizes and times for a store in `dir`: 4 MiB of cache, segments of 64 MiB, a log of at most 16 GiB
     /// that is kept 7 days.
     pub fn new(dir: PathBuf, set_hash_key: [u8; 32], boot_id: String, clock: Clock) -> Self {
         Self {
             dir,
-            cache_bytes: 8 << 20,
+            cache_bytes: 4 << 20,
             segment_bytes: 64 << 20,
             log_cap_bytes: 16 << 30,
             gather: Duration::from_millis(1),

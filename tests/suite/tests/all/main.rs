@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what sets a test up may panic as the test itself may")]
 
+mod again;
 mod bad_input;
 mod big_lists;
 mod crash;

@@ -1,0 +1,218 @@
+//! Messages that did not get through, and those of which nobody knows: what an operator decides about them.
+
+use std::collections::BTreeSet;
+
+use usher_common::model::{CampaignId, Doubt, MessageId, MessageState, OutcomeClass, Verdict};
+use usher_common::protocol::{Act, DoubtPage, EffectLine, Problem, ProblemCode, Reply};
+
+use super::Api;
+use super::problem::ToProblem;
+use super::progress::Progress;
+use crate::campaigns::CampaignError;
+use crate::campaigns::lifecycle::{self, Event};
+use crate::store::{
+    self, AttemptRecord, AuditEntry, By, CampaignRecord, CampaignRow, Lane, Next, OpenIntent, OutcomeWrite,
+};
+
+/// Messages of one commit.
+const PART: usize = 200;
+/// How often an act is tried against a campaign that moves on meanwhile.
+const STEPS: usize = 50;
+
+impl Api {
+    /// Messages in doubt, oldest attempt first.
+    pub(super) fn doubts(&self, campaign: Option<CampaignId>, limit: usize) -> Result<Reply, CampaignError> {
+        let open = self.in_doubt(campaign)?;
+        let total = open.len() as u64;
+        let mut rows = Vec::new();
+        for one in open.iter().take(limit.clamp(1, 1000)) {
+            let campaign = self.campaigns().spec(one.message.campaign)?.name;
+            let asked_until = self.dispatcher.shared().asked_until(&one.intent);
+            rows.push(Doubt {
+                campaign,
+                message: self.message_row(&one.message),
+                since: one.intent.started,
+                asked_until,
+            });
+        }
+        Ok(Reply::Doubts(DoubtPage { rows, total }))
+    }
+
+    fn in_doubt(&self, campaign: Option<CampaignId>) -> Result<Vec<OpenIntent>, CampaignError> {
+        let mut open = self.campaigns().store().open_intents()?;
+        open.retain(|one| one.in_doubt && campaign.is_none_or(|wanted| one.message.campaign == wanted));
+        open.sort_by_key(|one| (one.intent.started, one.message.id));
+        Ok(open)
+    }
+
+    /// Settles messages in doubt: these, or all of the campaign.
+    pub(super) async fn settle(
+        &self,
+        by: &By,
+        act: &Act,
+        id: CampaignId,
+        messages: &[MessageId],
+        verdict: Verdict,
+    ) -> Result<Reply, Problem> {
+        let problem = |error: CampaignError| error.problem();
+        let row = self.campaigns().row(id, None).map_err(problem)?;
+        let mut open = self.in_doubt(Some(id)).map_err(problem)?;
+        if !messages.is_empty() {
+            let there: BTreeSet<MessageId> = open.iter().map(|one| one.message.id).collect();
+            if let Some(other) = messages.iter().find(|message| !there.contains(message)) {
+                return Err(Problem::new(
+                    ProblemCode::Conflict,
+                    format!("message {other} of campaign {id} is not in doubt"),
+                    format!("look at what is with `usher unknown list --campaign {id}`; nothing was settled"),
+                ));
+            }
+            open.retain(|one| messages.contains(&one.message.id));
+        }
+        if open.is_empty() {
+            return Ok(Reply::Done(format!("nothing of campaign {id} is in doubt")));
+        }
+        let (would, done) = match verdict {
+            Verdict::Accepted => ("would count as accepted", "count as accepted"),
+            Verdict::Failed => ("would count as failed, and not be sent again", "count as failed"),
+            Verdict::Resend => ("would be sent again: whoever got the first one hears it twice", "are sent again"),
+            Verdict::Unknown => {
+                let remedy = "settle as accepted, failed or resend";
+                return Err(Problem::new(ProblemCode::Invalid, "this daemon does not know the verdict", remedy));
+            }
+        };
+        if verdict == Verdict::Resend {
+            self.check_resend(&row).map_err(problem)?;
+        }
+        if act.preview {
+            let what = format!("{} messages in doubt", open.len());
+            return Ok(Reply::Preview(vec![EffectLine { what, effect: would.to_owned() }]));
+        }
+        self.reopen(by, id, verdict == Verdict::Resend).await.map_err(problem)?;
+        let day = self.clock.day();
+        for part in open.chunks(PART) {
+            let writes: Vec<OutcomeWrite> = part.iter().map(|one| outcome(by, one, verdict)).collect();
+            self.campaigns().store().record_outcomes(by, &writes, day).await.map_err(|e| e.problem())?;
+            for write in &writes {
+                self.dispatcher.touched(write.lane);
+            }
+        }
+        self.dispatcher.look(id);
+        Ok(Reply::Done(format!("{} messages of campaign {id} {done}", open.len())))
+    }
+
+    /// Sends again what failed.
+    pub(super) async fn resend(
+        &self,
+        by: &By,
+        act: &Act,
+        id: CampaignId,
+        progress: &Progress,
+    ) -> Result<Reply, CampaignError> {
+        let store = self.campaigns().store();
+        let row = self.campaigns().row(id, act.seen)?;
+        self.check_resend(&row)?;
+        let failed = store.campaign_counts(id)?.total().failed;
+        if failed == 0 {
+            return Ok(Reply::Done(format!("no message of campaign {id} failed: there is nothing to send again")));
+        }
+        if act.preview {
+            let what = format!("{failed} messages that failed");
+            return Ok(Reply::Preview(vec![EffectLine {
+                what,
+                effect: "would be sent again, and no other".to_owned(),
+            }]));
+        }
+        let (mut after, mut done, mut tries) = (None, 0, 0);
+        loop {
+            let page = store.messages(id, Some(MessageState::Failed), after, PART)?;
+            if !page.messages.is_empty() {
+                // The row of a moment ago: whoever writes it meanwhile makes this part begin again.
+                let row = self.campaigns().row(id, None)?;
+                let record = CampaignRecord {
+                    state: lifecycle::next(row.record.state, Event::Resend)?,
+                    ended: None,
+                    ..row.record.clone()
+                };
+                match store.send_again(by, &row, record, &page.messages, self.clock.now()).await {
+                    Ok(_) => tries = 0,
+                    Err(store::Error::Changed { .. }) if tries < STEPS => {
+                        tries += 1;
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+                done += page.messages.len() as u64;
+                for message in &page.messages {
+                    self.dispatcher.touched(Lane { campaign: id, channel: message.record.channel });
+                }
+            }
+            after = page.next;
+            if after.is_none() || progress.at(done, failed).is_break() {
+                break;
+            }
+        }
+        self.after(id)
+    }
+
+    /// Refuses where messages could not be sent again.
+    fn check_resend(&self, row: &CampaignRow) -> Result<(), CampaignError> {
+        crate::campaigns::refuse_deleted(row)?;
+        lifecycle::next(row.record.state, Event::Resend)?;
+        match row.record.expires {
+            Some(expires) if self.clock.now() >= expires => Err(CampaignError::NotReady(format!(
+                "the time of campaign {} is over: its messages would expire unsent; write a new campaign to these guests",
+                row.id
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets a campaign that has ended be counted again, and one that is settling send again where `send` says so.
+    async fn reopen(&self, by: &By, id: CampaignId, send: bool) -> Result<(), CampaignError> {
+        for _ in 0..STEPS {
+            let row = self.campaigns().row(id, None)?;
+            let Ok(state) = lifecycle::next(row.record.state, Event::Resend) else { return Ok(()) };
+            if state == row.record.state || !(send || row.record.state.is_ended()) {
+                return Ok(());
+            }
+            let record = CampaignRecord { state, ended: None, ..row.record.clone() };
+            let (object, detail) = (id.to_string(), "to settle what is in doubt".to_owned());
+            let audit = AuditEntry::Act { act: "campaign.reopen".to_owned(), object, detail };
+            match self.campaigns().store().campaign_update(by, &row, &record, None, audit).await {
+                Err(store::Error::Changed { .. }) => {}
+                other => return Ok(other.map(drop)?),
+            }
+        }
+        Err(CampaignError::Seen { id })
+    }
+}
+
+/// An operator's word as the outcome of an attempt.
+fn outcome(by: &By, open: &OpenIntent, verdict: Verdict) -> OutcomeWrite {
+    let (class, next) = match verdict {
+        Verdict::Accepted => (OutcomeClass::Accepted, Next::Accepted),
+        Verdict::Resend => (OutcomeClass::NotSent, Next::Queue),
+        Verdict::Failed | Verdict::Unknown => {
+            (OutcomeClass::NotSent, Next::Failed { why: "settled by an operator: it did not get through".to_owned() })
+        }
+    };
+    let known = open.message.record.attempts.iter().find(|attempt| attempt.no == open.intent.attempt);
+    let attempt = AttemptRecord {
+        no: open.intent.attempt,
+        provider: open.intent.provider.clone(),
+        started: open.intent.started,
+        class,
+        code: "settled".to_owned(),
+        detail: format!("by {}", by.actor),
+        provider_id: known.map_or(String::new(), |attempt| attempt.provider_id.clone()),
+        latency_ms: known.map_or(0, |attempt| attempt.latency_ms),
+        barred: false,
+    };
+    OutcomeWrite {
+        lane: Lane { campaign: open.message.campaign, channel: open.intent.channel },
+        message: open.message.id,
+        record: open.message.record.clone(),
+        attempt,
+        next,
+    }
+}
