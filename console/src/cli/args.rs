@@ -292,7 +292,7 @@ pub(super) enum UnknownCommand {
     Show {
         campaign: String,
         /// Such as m17
-        #[arg(value_parser = super::unknown::message)]
+        #[arg(value_parser = message)]
         message: MessageId,
     },
     /// Say what became of them
@@ -301,13 +301,13 @@ pub(super) enum UnknownCommand {
     Settle {
         campaign: String,
         /// Such as m17
-        #[arg(value_parser = super::unknown::message)]
+        #[arg(value_parser = message)]
         messages: Vec<MessageId>,
         /// All of the campaign that are in doubt
         #[arg(long, conflicts_with = "messages")]
         all: bool,
         /// accepted, failed or resend
-        #[arg(long = "as", value_name = "VERDICT", value_parser = super::unknown::verdict)]
+        #[arg(long = "as", value_name = "VERDICT", value_parser = verdict)]
         verdict: Verdict,
         #[command(flatten)]
         act: ActFlags,
@@ -534,6 +534,21 @@ pub(super) enum CampaignCommand {
         #[arg(long, default_value_t = 100)]
         limit: u64,
     },
+}
+
+/// `m17`, or its bare number.
+fn message(text: &str) -> Result<MessageId, String> {
+    text.parse().map_err(|_| format!("`{text}` is no message: write m17, as the lists show it"))
+}
+
+/// A verdict by its word.
+fn verdict(text: &str) -> Result<Verdict, String> {
+    match text {
+        "accepted" => Ok(Verdict::Accepted),
+        "failed" => Ok(Verdict::Failed),
+        "resend" => Ok(Verdict::Resend),
+        _ => Err(format!("`{text}` is no verdict: accepted, failed, resend")),
+    }
 }
 
 fn state(text: &str) -> Result<MessageState, String> {

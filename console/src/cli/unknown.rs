@@ -1,6 +1,6 @@
 //! `usher unknown`: messages of which nobody knows whether they arrived.
 
-use usher_common::model::{CampaignId, Doubt, MessageId, Verdict};
+use usher_common::model::{CampaignId, Doubt, Verdict};
 use usher_common::protocol::{DoubtPage, Reply, Request};
 
 use super::args::UnknownCommand;
@@ -88,19 +88,4 @@ fn line(doubt: &Doubt) -> Vec<String> {
         doubt.asked_until.map_or("never: it keeps no keys".to_owned(), figures::exact),
         row.why.clone(),
     ]
-}
-
-/// `m17`, or its bare number.
-pub(super) fn message(text: &str) -> Result<MessageId, String> {
-    text.parse().map_err(|_| format!("`{text}` is no message: write m17, as the lists show it"))
-}
-
-/// A verdict by its word.
-pub(super) fn verdict(text: &str) -> Result<Verdict, String> {
-    match text {
-        "accepted" => Ok(Verdict::Accepted),
-        "failed" => Ok(Verdict::Failed),
-        "resend" => Ok(Verdict::Resend),
-        _ => Err(format!("`{text}` is no verdict: accepted, failed, resend")),
-    }
 }
