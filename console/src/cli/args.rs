@@ -216,6 +216,8 @@ pub(super) enum GuestsCommand {
         guest: String,
     },
     /// Everything that was to reach somebody, in all campaigns
+    ///
+    /// Of several on one list who share the address, it tells of the one to whom the list's own look-up leads.
     Trace {
         /// An e-mail address, or a telephone number with its country code
         address: String,

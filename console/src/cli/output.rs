@@ -246,6 +246,7 @@ impl Output {
         if failure.silent {
             return ExitCode::SUCCESS;
         }
+        self.end_progress();
         let mut err = self.err.lock();
         // A message may have lines of its own, such as the one that points at a character.
         let message = clean_lines(&failure.message).join("\n");

@@ -10,9 +10,7 @@ use super::problem::ToProblem;
 use super::progress::Progress;
 use crate::campaigns::CampaignError;
 use crate::campaigns::lifecycle::{self, Event};
-use crate::store::{
-    self, AttemptRecord, AuditEntry, By, CampaignRecord, CampaignRow, Lane, Next, OpenIntent, OutcomeWrite,
-};
+use crate::store::{self, AttemptRecord, By, CampaignRecord, CampaignRow, Lane, Next, OpenIntent, OutcomeWrite};
 
 /// Messages of one commit.
 const PART: usize = 200;
@@ -80,6 +78,7 @@ impl Api {
                 return Err(Problem::new(ProblemCode::Invalid, "this daemon does not know the verdict", remedy));
             }
         };
+        crate::campaigns::refuse_deleted(&row).map_err(problem)?;
         if verdict == Verdict::Resend {
             self.check_resend(&row).map_err(problem)?;
         }
@@ -87,17 +86,23 @@ impl Api {
             let what = format!("{} messages in doubt", open.len());
             return Ok(Reply::Preview(vec![EffectLine { what, effect: would.to_owned() }]));
         }
-        self.reopen(by, id, verdict == Verdict::Resend).await.map_err(problem)?;
-        let day = self.clock.day();
+        let (day, mut settled) = (self.clock.day(), 0);
         for part in open.chunks(PART) {
             let writes: Vec<OutcomeWrite> = part.iter().map(|one| outcome(by, one, verdict)).collect();
-            self.campaigns().store().record_outcomes(by, &writes, day).await.map_err(|e| e.problem())?;
+            let recorded = self.campaigns().store().record_outcomes(by, &writes, day).await;
             for write in &writes {
                 self.dispatcher.touched(write.lane);
             }
+            if let Err(error) = recorded {
+                let problem = error.problem();
+                let message = format!("{}; {settled} of {} were settled before", problem.message, open.len());
+                return Err(Problem { message, ..problem });
+            }
+            settled += part.len();
         }
+        // The director counts again: what is queued now makes a campaign that was over run again.
         self.dispatcher.look(id);
-        Ok(Reply::Done(format!("{} messages of campaign {id} {done}", open.len())))
+        Ok(Reply::Done(format!("{settled} messages of campaign {id} {done}")))
     }
 
     /// Sends again what failed.
@@ -124,34 +129,36 @@ impl Api {
         }
         let (mut after, mut done, mut tries) = (None, 0, 0);
         loop {
+            // Read before the messages are: whoever sends again meanwhile makes this part begin anew.
+            let row = self.campaigns().row(id, None)?;
             let page = store.messages(id, Some(MessageState::Failed), after, PART)?;
-            if !page.messages.is_empty() {
-                // The row of a moment ago: whoever writes it meanwhile makes this part begin again.
-                let row = self.campaigns().row(id, None)?;
-                let record = CampaignRecord {
-                    state: lifecycle::next(row.record.state, Event::Resend)?,
-                    ended: None,
-                    ..row.record.clone()
-                };
-                match store.send_again(by, &row, record, &page.messages, self.clock.now()).await {
-                    Ok(_) => tries = 0,
-                    Err(store::Error::Changed { .. }) if tries < STEPS => {
-                        tries += 1;
-                        continue;
+            let ids: Vec<MessageId> = page.messages.iter().map(|message| message.id).collect();
+            let state = lifecycle::next(row.record.state, Event::Resend)?;
+            let record = CampaignRecord { state, ended: None, settling: None, ..row.record.clone() };
+            match store.send_again(by, &row, record, &ids, self.clock.now()).await {
+                Ok(lanes) => {
+                    tries = 0;
+                    done += lanes.len() as u64;
+                    for lane in lanes {
+                        self.dispatcher.touched(lane);
                     }
-                    Err(error) => return Err(error.into()),
                 }
-                done += page.messages.len() as u64;
-                for message in &page.messages {
-                    self.dispatcher.touched(Lane { campaign: id, channel: message.record.channel });
+                Err(store::Error::Changed { .. }) if tries < STEPS => {
+                    tries += 1;
+                    continue;
                 }
+                Err(error) => return Err(error.into()),
             }
             after = page.next;
-            if after.is_none() || progress.at(done, failed).is_break() {
+            if after.is_none() {
                 break;
             }
+            if progress.at(done, failed).is_break() {
+                return Err(CampaignError::GivenUp);
+            }
         }
-        self.after(id)
+        self.dispatcher.look(id);
+        Ok(Reply::Done(format!("{done} messages of campaign {id} are sent again")))
     }
 
     /// Refuses where messages could not be sent again.
@@ -165,25 +172,6 @@ impl Api {
             ))),
             _ => Ok(()),
         }
-    }
-
-    /// Lets a campaign that has ended be counted again, and one that is settling send again where `send` says so.
-    async fn reopen(&self, by: &By, id: CampaignId, send: bool) -> Result<(), CampaignError> {
-        for _ in 0..STEPS {
-            let row = self.campaigns().row(id, None)?;
-            let Ok(state) = lifecycle::next(row.record.state, Event::Resend) else { return Ok(()) };
-            if state == row.record.state || !(send || row.record.state.is_ended()) {
-                return Ok(());
-            }
-            let record = CampaignRecord { state, ended: None, ..row.record.clone() };
-            let (object, detail) = (id.to_string(), "to settle what is in doubt".to_owned());
-            let audit = AuditEntry::Act { act: "campaign.reopen".to_owned(), object, detail };
-            match self.campaigns().store().campaign_update(by, &row, &record, None, audit).await {
-                Err(store::Error::Changed { .. }) => {}
-                other => return Ok(other.map(drop)?),
-            }
-        }
-        Err(CampaignError::Seen { id })
     }
 }
 

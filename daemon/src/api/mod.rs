@@ -21,6 +21,7 @@ use secrecy::SecretString;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use usher_common::model::Verdict;
 use usher_common::protocol::{Act, Answer, Problem, ProblemCode, Reply, Request, Topic};
 
 pub use caller::Caller;
@@ -194,5 +195,6 @@ fn takes_in(request: &Request) -> bool {
             | Request::CampaignSend { .. }
             | Request::CampaignResume { .. }
             | Request::CampaignResend { .. }
+            | Request::DoubtSettle { verdict: Verdict::Resend, .. }
     )
 }

@@ -81,7 +81,11 @@ fn concerns(row: &CampaignRow) -> bool {
     row.record.deleted.is_none()
         && matches!(
             row.record.state,
-            CampaignState::Scheduled | CampaignState::Running | CampaignState::Settling | CampaignState::Cancelled
+            CampaignState::Scheduled
+                | CampaignState::Running
+                | CampaignState::Settling
+                | CampaignState::Partial
+                | CampaignState::Cancelled
         )
 }
 
@@ -121,7 +125,7 @@ async fn direct(shared: &Arc<Shared>, id: CampaignId) -> Result<Option<(Campaign
             }
             end(shared, &row).await
         }
-        CampaignState::Settling => end(shared, &row).await,
+        CampaignState::Settling | CampaignState::Partial => end(shared, &row).await,
         CampaignState::Cancelled => {
             // Guests that were not yet turned into messages are accounted for too: as cancelled.
             if !row.record.expanded && row.record.due.is_some() {
@@ -193,19 +197,30 @@ async fn expand(shared: &Arc<Shared>, mut row: CampaignRow) -> Result<bool, Camp
     Ok(false)
 }
 
-/// Ends a campaign where the equation says so.
+/// Ends a campaign where the equation says so; where it has something to send again, an ended one runs.
 async fn end(shared: &Arc<Shared>, row: &CampaignRow) -> Result<Option<(CampaignState, bool)>, CampaignError> {
     let counts = shared.store().campaign_counts(row.id)?;
     let total = counts.total();
     let now = shared.clock.now();
+    if total.queued > 0 && row.record.state != CampaignState::Running {
+        let state = lifecycle::next(row.record.state, Event::Resend)?;
+        let record = CampaignRecord { state, ended: None, settling: None, ..row.record.clone() };
+        let (object, detail) = (row.id.to_string(), format!("{} messages wait again", total.queued));
+        let audit = AuditEntry::Act { act: "campaign.reopen".into(), object, detail };
+        shared.store().campaign_update(&super::by_dispatcher(), row, &record, None, audit).await?;
+        tell(shared, row.id, Level::Info, format!("{} messages wait again: it runs", total.queued));
+        shared.look(row.id);
+        return Ok(Some((state, true)));
+    }
     let email = counts.states.get(&Channel::Email).is_some_and(|c| c.unknown > 0);
     let patience = if email { SETTLE_EMAIL_MS } else { SETTLE_OTHER_MS };
-    let settled = row.record.settling.is_some_and(|since| now.millis_since(since) >= patience);
+    let settled = row.record.state == CampaignState::Partial
+        || row.record.settling.is_some_and(|since| now.millis_since(since) >= patience);
     let Some(state) = lifecycle::outcome(row.record.expanded, row.record.messages, &total, settled) else {
         return Ok(Some((row.record.state, false)));
     };
     if state == row.record.state {
-        return Ok(Some((state, false)));
+        return Ok((!state.is_ended()).then_some((state, false)));
     }
     let record = CampaignRecord {
         state,

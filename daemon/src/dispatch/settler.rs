@@ -3,7 +3,7 @@
 //! After a start every intent without an outcome is in doubt. Where the provider keeps idempotency keys, the same bytes
 //! under the same key ask it again: it answers what it answered then, and sends nothing twice. The bytes are made anew
 //! and must have the hash that the intent recorded, and every message of the request must still pass the gate; else they
-//! stay in doubt, for a receipt or an operator to settle. Nothing in doubt ever goes to another provider.
+//! stay in doubt, for a receipt or an operator to settle. By itself nothing in doubt ever goes to another provider.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -128,10 +128,12 @@ fn damaged(source: CodecError) -> Error {
 /// Messages in rows of at most `room` bytes, each with the last id in it.
 fn pack_to_fit(messages: &[(MessageId, MessageRecord)], room: usize) -> Result<Vec<(MessageId, Vec<u8>)>, Error> {
     let Some((last, _)) = messages.last() else { return Ok(Vec::new()) };
-    let packed = pack(messages).map_err(damaged)?;
-    // One alone takes less than the row that it had, which fitted.
-    if packed.len() <= room || messages.len() == 1 {
-        return Ok(vec![(*last, packed)]);
+    match pack(messages) {
+        // One alone takes less than the row that it had, which fitted.
+        Ok(packed) if packed.len() <= room || messages.len() == 1 => return Ok(vec![(*last, packed)]),
+        Ok(_) => {}
+        Err(CodecError::TooLarge { .. }) if messages.len() > 1 => {}
+        Err(error) => return Err(damaged(error)),
     }
     let (left, right) = messages.split_at(messages.len() / 2);
     let mut rows = pack_to_fit(left, room)?;

@@ -317,6 +317,23 @@ async fn doubt_is_settled_once_either_way() {
 }
 
 #[tokio::test]
+async fn an_outcome_counts_for_its_own_attempt_and_for_no_later_one() {
+    let mut desk = Desk::new().await;
+    desk.expand(Channel::Sms, 1).await;
+    let first = desk.claim(Channel::Sms, 1);
+    desk.intend(&first).await.unwrap();
+    desk.come_of(&first, &Next::Queue).await.unwrap();
+    let second = desk.claim(Channel::Sms, 1);
+    desk.intend(&second).await.unwrap();
+    let late = desk.come_of(&first, &Next::Accepted).await;
+    assert!(matches!(late, Err(Error::Changed { .. })), "the first attempt's answer comes twice: {late:?}");
+    desk.balances();
+    desk.come_of(&second, &Next::Accepted).await.unwrap();
+    assert_eq!((desk.count(MessageState::Accepted), desk.count(MessageState::Sending)), (1, 0));
+    desk.balances();
+}
+
+#[tokio::test]
 async fn a_start_finds_what_was_acknowledged_and_nothing_is_claimed() {
     let mut desk = Desk::new().await;
     desk.expand(Channel::Sms, 6).await;
@@ -430,7 +447,9 @@ async fn the_books_balance_after_any_order_of_operations() {
             let lane = desk.lane(open.intent.channel);
             let id = ClaimId { message: open.message.id, fence: 0 };
             let claim = Claim { id, lane, record: open.message.record, due: None };
-            desk.come_of(&[claim], &Next::Queue).await.unwrap();
+            let mut write = outcome(&claim, Next::Queue);
+            write.attempt.no = open.intent.attempt;
+            desk.store.record_outcomes(&by(), &[write], DAY).await.unwrap();
         }
         for channel in [Channel::Email, Channel::Sms] {
             loop {

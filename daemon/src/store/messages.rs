@@ -1,6 +1,6 @@
 //! Messages: how they come to be, and the protocol of intent and outcome around every attempt.
 
-use usher_common::model::{CampaignId, Channel, GuestId, MessageId, MessageState, OutcomeClass, Timestamp};
+use usher_common::model::{AttemptNo, CampaignId, Channel, GuestId, MessageId, MessageState, OutcomeClass, Timestamp};
 
 use super::claims::{Claim, Lane};
 use super::engine::{Change, Precondition};
@@ -9,10 +9,21 @@ use super::records::{AttemptRecord, AuditEntry, CampaignRecord, IntentRecord, MA
 use super::{By, CampaignRow, Error, Sequence, Store, campaigns, counts, put, queue, space};
 use usher_common::model::CampaignState;
 
+/// Attempts that the tag of an intent tells apart: an outcome counts for the attempt that it speaks of, and for no later
+/// one, whoever else writes meanwhile.
+const TOLD_APART: u32 = 8;
+/// From here on the tag says that the outcome is in doubt: the intent is kept until it is settled.
+const IN_DOUBT: u8 = 16;
+
 /// The tag of an intent whose request is under way.
-const UNDER_WAY: u8 = 1;
-/// The tag of an intent whose outcome is in doubt: kept until it is settled.
-const IN_DOUBT: u8 = 2;
+fn under_way(attempt: AttemptNo) -> u8 {
+    (attempt.0 % TOLD_APART) as u8
+}
+
+/// The tag of an intent whose outcome is in doubt.
+fn in_doubt(attempt: AttemptNo) -> u8 {
+    IN_DOUBT + under_way(attempt)
+}
 
 /// A message that does not exist yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,7 +236,7 @@ impl Store {
             changes.push(put(
                 space::INTENT,
                 space::message(claim.lane.campaign, claim.id.message),
-                UNDER_WAY,
+                under_way(write.intent.attempt),
                 &write.intent,
             ));
         }
@@ -261,7 +272,7 @@ impl Store {
         for outcome in outcomes {
             let (lane, id) = (outcome.lane, outcome.message);
             let key = space::message(lane.campaign, id);
-            let states = 1 << UNDER_WAY | 1 << IN_DOUBT;
+            let states = 1 << under_way(outcome.attempt.no) | 1 << in_doubt(outcome.attempt.no);
             expect.push(Precondition::StateIn { space: space::INTENT, key: key.clone(), states });
             let from = match outcome.record.state {
                 MessageState::Queued => MessageState::Sending,
@@ -285,7 +296,12 @@ impl Store {
                 Next::Unknown { .. } => {
                     if let Some(row) = self.engine.get(space::INTENT, &key)? {
                         let value = row.value;
-                        changes.push(Change::Put { space: space::INTENT, key, state: IN_DOUBT, value });
+                        changes.push(Change::Put {
+                            space: space::INTENT,
+                            key,
+                            state: in_doubt(outcome.attempt.no),
+                            value,
+                        });
                     }
                 }
                 _ => changes.push(Change::Delete { space: space::INTENT, key }),
@@ -358,7 +374,7 @@ impl Store {
             };
             let intent: IntentRecord = super::decode(&row.value, "an intent")?;
             if let Some(message) = self.message(CampaignId(campaign), MessageId(id))? {
-                open.push(OpenIntent { message, intent, in_doubt: row.state == IN_DOUBT });
+                open.push(OpenIntent { message, intent, in_doubt: row.state >= IN_DOUBT });
             }
         }
         Ok(open)

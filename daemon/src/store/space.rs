@@ -37,7 +37,7 @@ pub(super) const MESSAGE: Space = Space::new(0x40);
 pub(super) const QUEUE: Space = Space::new(0x41);
 /// Messages that wait for a time, by lane and time.
 pub(super) const RETRY: Space = Space::new(0x42);
-/// Attempts under way.
+/// Attempts under way, and those whose outcome is in doubt.
 pub(super) const INTENT: Space = Space::new(0x43);
 /// Messages of ended campaigns, many to a row, by campaign and the last id in it.
 pub(super) const ARCHIVE: Space = Space::new(0x44);
