@@ -1,0 +1,4 @@
+//! Receipts: what the providers report of messages that they took.
+
+mod form;
+pub mod verify;
