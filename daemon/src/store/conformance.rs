@@ -150,7 +150,14 @@ fn outcome(claim: &Claim, next: Next) -> OutcomeWrite {
         latency_ms: 5,
         barred: false,
     };
-    OutcomeWrite { lane: claim.lane, message: claim.id.message, record: claim.record.clone(), attempt, next }
+    OutcomeWrite {
+        lane: claim.lane,
+        message: claim.id.message,
+        record: claim.record.clone(),
+        attempt,
+        next,
+        by_provider_id: false,
+    }
 }
 
 fn ids(claims: &[Claim]) -> Vec<MessageId> {
