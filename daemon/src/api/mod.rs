@@ -6,6 +6,7 @@
 mod acts;
 mod caller;
 mod guests;
+mod hooks;
 mod listen;
 mod problem;
 mod progress;
@@ -22,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use usher_common::protocol::{Act, Answer, Problem, ProblemCode, Reply, Request, Topic};
 
 pub use caller::Caller;
+pub use hooks::{HOOKS, HookCaller, Hooks};
 pub use listen::{Doors, ListenError, unix};
 use progress::Progress;
 pub use routes::router;
