@@ -111,10 +111,10 @@ impl Hooks {
         self.metrics.reports_waiting(waiting);
         if waiting > 0 {
             let young = self.clock.now().plus_millis(-(YOUNG.as_millis() as i64));
-            let filed = self.desk.match_again((turn % LOOK_AT_ALL != 0).then_some(young)).await?;
+            let filed = self.desk.match_again((!turn.is_multiple_of(LOOK_AT_ALL)).then_some(young)).await?;
             self.tell(&filed);
         }
-        if turn % SWEEP == 0 {
+        if turn.is_multiple_of(SWEEP) {
             let given_up = self.desk.sweep().await?;
             if given_up > 0 {
                 let text = format!("{given_up} reports of the last week found no message of ours and are forgotten");
@@ -195,13 +195,11 @@ async fn handshake(State(hooks): State<Arc<Hooks>>, Path(name): Path<String>, Ra
     }
     let token = caller.is.verify_token.as_ref().map(ExposeSecret::expose_secret);
     let tokens: Vec<&str> = token.into_iter().collect();
-    match hub_challenge(&query.unwrap_or_default(), &tokens) {
-        Some(challenge) => plain(challenge),
-        None => {
-            let why = "the handshake does not show webhook_verify_token: give Meta the one that is configured here";
-            hooks.refuse(caller, StatusCode::FORBIDDEN, &why)
-        }
+    if let Some(challenge) = hub_challenge(&query.unwrap_or_default(), &tokens) {
+        return plain(challenge);
     }
+    let why = "the handshake does not show webhook_verify_token: give Meta the one that is configured here";
+    hooks.refuse(caller, StatusCode::FORBIDDEN, &why)
 }
 
 async fn report(

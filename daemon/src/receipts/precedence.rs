@@ -47,19 +47,13 @@ pub fn becomes(state: MessageState, reporter: Reporter, says: Says) -> Becomes {
     match (state, reporter, says) {
         (_, Reporter::Stranger, _) | (_, _, Says::Nothing) => Becomes::Stays,
         (S::Sending, ..) => Becomes::Waits,
-        // It was thought not to have gone out, and waits to go again: once it is known to have gone, it must not. What says
-        // that it is lost changes nothing: it goes again.
-        (S::Queued | S::Held, _, Says::Taken) => Becomes::Moves(S::Accepted),
-        (S::Queued | S::Held, _, Says::Arrived) => Becomes::Moves(S::Delivered),
-        (S::Unknown, _, Says::Taken) => Becomes::Moves(S::Accepted),
-        (S::Unknown | S::Accepted, _, Says::Arrived) => Becomes::Moves(S::Delivered),
+        // What waits was thought not to have gone out: once it is known to have gone, it must not go again.
+        (S::Queued | S::Held | S::Unknown, _, Says::Taken) => Becomes::Moves(S::Accepted),
+        (S::Queued | S::Held | S::Unknown | S::Accepted, _, Says::Arrived) => Becomes::Moves(S::Delivered),
+        // One of several that were asked may have lost it; whoever took it has not.
         (S::Unknown | S::Accepted | S::Delivered, Reporter::Holder, Says::Lost) => Becomes::Moves(S::Failed),
-        // One of several that were asked has lost it; whoever took it may not have.
-        (_, Reporter::Asked, Says::Lost) => Becomes::Stays,
-        (S::Queued | S::Held, Reporter::Holder, Says::Lost) => Becomes::Stays,
-        (S::Accepted | S::Delivered, _, Says::Taken) | (S::Delivered, _, Says::Arrived) => Becomes::Stays,
-        // A permanent failure stands, and what was never sent was not sent.
-        (S::Failed | S::Suppressed | S::Expired | S::Cancelled, ..) => Becomes::Stays,
+        // Nothing new; or a permanent failure, which stands; or what was never sent, whatever is said of it.
+        _ => Becomes::Stays,
     }
 }
 

@@ -12,6 +12,9 @@ use usher_common::model::{CampaignState, Channel, GuestId, MessageId, MessageSta
 use super::engine::{Engine, Options};
 use super::*;
 
+#[path = "receipts_tests.rs"]
+mod receipts_tests;
+
 const LEASE: Duration = Duration::from_mins(1);
 const START: Duration = Duration::from_secs(1_001);
 const NOW: Timestamp = Timestamp(1_000_000);

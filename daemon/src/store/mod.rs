@@ -19,8 +19,6 @@ mod pages;
 mod pieces;
 mod queue;
 mod receipts;
-#[cfg(test)]
-mod receipts_tests;
 mod records;
 mod space;
 

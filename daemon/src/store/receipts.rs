@@ -197,7 +197,7 @@ impl Store {
         let mut changes = Vec::new();
         let mut queues = Moves::default();
         for moved in &write.moves {
-            self.moves_on(moved, now, day, &mut queues, &mut expect, &mut changes);
+            moves_on(moved, now, day, &mut queues, &mut expect, &mut changes);
         }
         queues.write(&mut expect, &mut changes);
         for event in &write.heard {
@@ -228,66 +228,6 @@ impl Store {
                 Err(Error::Changed { what: "messages reported by", name: provider.to_owned() })
             }
             Err(error) => Err(error.into()),
-        }
-    }
-
-    fn moves_on(
-        &self,
-        moved: &ReceiptMove,
-        now: Timestamp,
-        day: i64,
-        queues: &mut Moves,
-        expect: &mut Vec<Precondition>,
-        changes: &mut Vec<Change>,
-    ) {
-        let HeldMessage { campaign, id, record, intent, version } = &moved.from;
-        let (from, lane) = (record.state, Lane { campaign: *campaign, channel: record.channel });
-        let key = space::message(*campaign, *id);
-        expect.push(match version {
-            Some(version) => Precondition::Version { space: space::MESSAGE, key: key.clone(), version: *version },
-            None => Precondition::Absent { space: space::MESSAGE, key: key.clone() },
-        });
-        if intent.is_some() {
-            // Any state: the message's version already says that the attempt is still the one that was seen.
-            expect.push(Precondition::StateIn { space: space::INTENT, key: key.clone(), states: u32::MAX });
-            changes.push(Change::Delete { space: space::INTENT, key });
-        } else if from == MessageState::Queued {
-            match record.retry_at {
-                Some(due) => {
-                    let key = space::retry(*campaign, record.channel, due, *id);
-                    expect.push(Precondition::StateIn { space: space::RETRY, key: key.clone(), states: 1 });
-                    changes.push(Change::Delete { space: space::RETRY, key });
-                }
-                None => queues.goes(lane, *id),
-            }
-        }
-        let mut record = record.clone();
-        // An attempt that was in doubt, or thought not to have arrived, was taken after all.
-        let last = record.attempts.iter_mut().rev().find(|attempt| attempt.provider == moved.provider);
-        let mut newly = false;
-        if let Some(attempt) = last.filter(|attempt| attempt.class != OutcomeClass::Accepted) {
-            newly = !matches!(from, MessageState::Accepted | MessageState::Delivered);
-            attempt.class = OutcomeClass::Accepted;
-            "told by a report".clone_into(&mut attempt.detail);
-            if attempt.provider_id.is_empty() {
-                attempt.provider_id.clone_from(&moved.provider_id);
-            }
-        }
-        record.state = moved.to;
-        record.changed = now;
-        record.retry_at = None;
-        record.why.clone_from(&moved.why);
-        changes.push(put_message(*campaign, *id, &record));
-        if from != moved.to {
-            changes.push(counts::state(*campaign, lane.channel, from, -1));
-            changes.push(counts::state(*campaign, lane.channel, moved.to, 1));
-        }
-        if newly {
-            changes.push(counts::provider(*campaign, lane.channel, &moved.provider, 1));
-            changes.push(counts::accepted_on(day, 1));
-        }
-        if moved.to == MessageState::Failed && from != MessageState::Failed {
-            changes.push(counts::reason(*campaign, &moved.why, 1));
         }
     }
 
@@ -360,5 +300,65 @@ impl Store {
             Err(super::CommitError::Conflict { .. }) => Ok(0),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Moves one message: its row, where it waited or stood in doubt, and its counters.
+fn moves_on(
+    moved: &ReceiptMove,
+    now: Timestamp,
+    day: i64,
+    queues: &mut Moves,
+    expect: &mut Vec<Precondition>,
+    changes: &mut Vec<Change>,
+) {
+    let HeldMessage { campaign, id, record, intent, version } = &moved.from;
+    let (from, lane) = (record.state, Lane { campaign: *campaign, channel: record.channel });
+    let key = space::message(*campaign, *id);
+    expect.push(match version {
+        Some(version) => Precondition::Version { space: space::MESSAGE, key: key.clone(), version: *version },
+        None => Precondition::Absent { space: space::MESSAGE, key: key.clone() },
+    });
+    if intent.is_some() {
+        // Any state: the message's version already says that the attempt is still the one that was seen.
+        expect.push(Precondition::StateIn { space: space::INTENT, key: key.clone(), states: u32::MAX });
+        changes.push(Change::Delete { space: space::INTENT, key });
+    } else if from == MessageState::Queued {
+        match record.retry_at {
+            Some(due) => {
+                let key = space::retry(*campaign, record.channel, due, *id);
+                expect.push(Precondition::StateIn { space: space::RETRY, key: key.clone(), states: 1 });
+                changes.push(Change::Delete { space: space::RETRY, key });
+            }
+            None => queues.goes(lane, *id),
+        }
+    }
+    let mut record = record.clone();
+    // An attempt that was in doubt, or thought not to have arrived, was taken after all.
+    let last = record.attempts.iter_mut().rev().find(|attempt| attempt.provider == moved.provider);
+    let mut newly = false;
+    if let Some(attempt) = last.filter(|attempt| attempt.class != OutcomeClass::Accepted) {
+        newly = !matches!(from, MessageState::Accepted | MessageState::Delivered);
+        attempt.class = OutcomeClass::Accepted;
+        "told by a report".clone_into(&mut attempt.detail);
+        if attempt.provider_id.is_empty() {
+            attempt.provider_id.clone_from(&moved.provider_id);
+        }
+    }
+    record.state = moved.to;
+    record.changed = now;
+    record.retry_at = None;
+    record.why.clone_from(&moved.why);
+    changes.push(put_message(*campaign, *id, &record));
+    if from != moved.to {
+        changes.push(counts::state(*campaign, lane.channel, from, -1));
+        changes.push(counts::state(*campaign, lane.channel, moved.to, 1));
+    }
+    if newly {
+        changes.push(counts::provider(*campaign, lane.channel, &moved.provider, 1));
+        changes.push(counts::accepted_on(day, 1));
+    }
+    if moved.to == MessageState::Failed && from != MessageState::Failed {
+        changes.push(counts::reason(*campaign, &moved.why, 1));
     }
 }
