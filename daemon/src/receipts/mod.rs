@@ -1,6 +1,6 @@
 //! Receipts: what the providers report of messages that they took.
 //!
-//! The way of a report: its signature is [verified](verify), it is [read] into one [normal form](report), a
+//! The way of a report: its signature is [verified](verify), it is [read](mod@read) into one [normal form](report), a
 //! [table](precedence) says what becomes of its message, and one commit makes all of it durable. Only
 //! then is the provider told that it was heard. Everything but that commit is pure.
 //!
