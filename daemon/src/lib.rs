@@ -10,6 +10,7 @@ pub mod dispatch;
 pub mod guests;
 pub mod monitor;
 pub mod providers;
+pub mod receipts;
 pub mod service;
 pub mod store;
 pub mod vault;

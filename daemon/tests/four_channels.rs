@@ -123,7 +123,7 @@ impl House {
             state_dir: state,
             min_free_bytes: 0,
         };
-        let accounts = accounts::set_up(&config.providers, 3, &clock).unwrap();
+        let accounts = accounts::set_up(&config.providers, 3, None, &clock).unwrap();
         let metrics = Arc::new(Metrics::default());
         let shared =
             Arc::new(Shared::new(campaigns.clone(), accounts, clock.clone(), settings, Board::new(1), metrics));

@@ -7,6 +7,7 @@ mod acts;
 mod again;
 mod caller;
 mod guests;
+mod hooks;
 mod listen;
 mod problem;
 mod progress;
@@ -25,6 +26,7 @@ use usher_common::model::Verdict;
 use usher_common::protocol::{Act, Answer, Problem, ProblemCode, Reply, Request, Topic};
 
 pub use caller::Caller;
+pub use hooks::{HOOKS, HookCaller, Hooks};
 pub use listen::{Doors, ListenError, unix};
 use progress::Progress;
 pub use routes::router;

@@ -5,7 +5,10 @@
 
 use secrecy::SecretString;
 
+use usher_common::model::ProviderKind;
+
 use super::check;
+use super::provider::ReportKeys;
 use super::reader::{Reader, Section};
 use super::slot::{Fault, Word};
 
@@ -305,6 +308,36 @@ pub(super) fn webhook(reader: &mut Reader<'_>, section: &Section) -> Option<Prov
     let token = reader.within(section, "token").credential(credential(section, "token")).secret(any_secret);
     let keeps_keys_hours = reader.within(section, "keeps_keys_hours").integer(0, 0..=720);
     Some(ProviderAccess::Webhook { url: url?, signing_secret: signing_secret?, token, keeps_keys_hours })
+}
+
+/// What reports are believed by: under the name of this key, or that of the provider's own.
+pub(super) fn reports(reader: &mut Reader<'_>, section: &Section, kind: ProviderKind) -> ReportKeys {
+    if kind == ProviderKind::Smtp || kind == ProviderKind::Unknown {
+        return ReportKeys::default();
+    }
+    let known = match kind {
+        ProviderKind::Resend => Some("RESEND_WEBHOOK_SECRET"),
+        ProviderKind::SendGrid => Some("SENDGRID_WEBHOOK_PUBLIC_KEY"),
+        ProviderKind::WhatsApp => Some("WHATSAPP_APP_SECRET"),
+        ProviderKind::Slack => Some("SLACK_SIGNING_SECRET"),
+        _ => None,
+    };
+    let mut secret = |key: &str, name: &str, fallback: Option<&'static str>| {
+        reader.within(section, key).credential(credential(section, name)).fallback(fallback).secret(any_secret)
+    };
+    let shared_key =
+        if kind == ProviderKind::Twilio { secret("webhook_shared_key", "webhook-shared-key", None) } else { None };
+    let verify_token = if kind == ProviderKind::WhatsApp {
+        secret("webhook_verify_token", "webhook-verify-token", Some("WHATSAPP_VERIFY_TOKEN"))
+    } else {
+        None
+    };
+    ReportKeys {
+        secret: secret("webhook_secret", "webhook-secret", known),
+        previous: secret("webhook_secret_previous", "webhook-secret-previous", None),
+        shared_key,
+        verify_token,
+    }
 }
 
 fn base_url(reader: &mut Reader<'_>, section: &Section, usual: &str) -> String {

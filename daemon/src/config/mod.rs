@@ -24,11 +24,11 @@ use std::path::PathBuf;
 pub use access::{ProviderAccess, SmtpSecurity};
 pub use error::{ConfigError, FileFault, Key, Place, Source, Warning};
 pub use organisation::{Organisation, Tier, TierLimits};
-pub use provider::ProviderSettings;
+pub use provider::{ProviderSettings, ReportKeys};
 pub use report::{Entry, Reload, Shown, Table, reload};
 pub use settings::{
     AUDIT_RETENTION_FLOOR, Audit, Backup, Dispatch, EncryptionKey, HealthChecks, Listen, Log, LogFormat, LogLevel,
-    OperatorListener, SOCKET_PATH_LIMIT, Secrets, Sla, Socket, Store, Vault,
+    OperatorListener, SOCKET_PATH_LIMIT, Secrets, Sla, Socket, Store, Vault, Webhooks,
 };
 pub use sources::Sources;
 
@@ -46,6 +46,8 @@ pub struct Config {
     pub socket: Socket,
     /// TCP listeners.
     pub listen: Listen,
+    /// The listener for what providers report.
+    pub webhooks: Webhooks,
     /// Logging.
     pub log: Log,
     /// The store.
@@ -102,6 +104,7 @@ impl Config {
             state_dir: settings::state_dir(&mut reader),
             socket: settings::socket(&mut reader),
             listen: settings::listen(&mut reader),
+            webhooks: settings::webhooks(&mut reader),
             log: settings::log(&mut reader),
             store: settings::store(&mut reader),
             vault: settings::vault(&mut reader),

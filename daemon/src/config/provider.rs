@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use usher_common::model::{Channel, ProviderKind};
 
 use super::access::{self, ProviderAccess};
@@ -65,8 +66,23 @@ pub struct ProviderSettings {
     pub currency: String,
     /// Certificates to trust beside the system's, in PEM.
     pub ca_file: Option<PathBuf>,
+    /// What its reports are believed by.
+    pub reports: ReportKeys,
     /// What only its kind needs.
     pub access: ProviderAccess,
+}
+
+/// What a provider's reports are believed by.
+#[derive(Debug, Clone, Default)]
+pub struct ReportKeys {
+    /// The secret, or public key, that the provider shows for its webhook.
+    pub secret: Option<SecretString>,
+    /// The one before it, during a turn-over.
+    pub previous: Option<SecretString>,
+    /// Twilio: a shared key that signs in place of the account's token.
+    pub shared_key: Option<SecretString>,
+    /// WhatsApp: what Meta shows when it asks whether the address is ours.
+    pub verify_token: Option<SecretString>,
 }
 
 /// Messages that one request of Resend's batch route takes.
@@ -221,6 +237,7 @@ fn one(
     let unit_price = reader.within(section, "unit_price").number(Some(0.0), 0.0..=1_000.0).unwrap_or_default();
     let currency = reader.within(section, "currency").text(Some("USD"), check::currency).unwrap_or_default();
     let ca_file = reader.within(section, "ca_file").file(false);
+    let reports = access::reports(reader, section, kind);
     let access = match kind {
         ProviderKind::Resend => access::resend(reader, section),
         ProviderKind::Twilio => access::twilio(reader, section),
@@ -246,6 +263,7 @@ fn one(
         unit_price,
         currency,
         ca_file,
+        reports,
         access,
     })
 }

@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use secrecy::{SecretBox, SecretString};
 
+use super::check;
 use super::reader::Reader;
 use super::slot::{Fault, Word};
 
@@ -47,6 +48,15 @@ pub struct OperatorListener {
 pub struct Listen {
     /// `None`: no port is opened.
     pub operator: Option<OperatorListener>,
+}
+
+/// Where providers report what became of messages.
+#[derive(Debug, Clone)]
+pub struct Webhooks {
+    /// Always a loopback address: a reverse proxy that speaks TLS stands before it. `None`: no port is opened.
+    pub address: Option<SocketAddr>,
+    /// How the world sees that proxy, without a slash at the end; providers report to `<public_url>/hooks/<name>`.
+    pub public_url: Option<String>,
 }
 
 /// How log lines look.
@@ -257,6 +267,29 @@ pub(super) fn listen(reader: &mut Reader<'_>) -> Listen {
     }
     let token = token.secret(|text| long_enough(text, 32));
     Listen { operator: address.zip(token).map(|(address, token)| OperatorListener { address, token }) }
+}
+
+pub(super) fn webhooks(reader: &mut Reader<'_>) -> Webhooks {
+    let address = reader.at("webhooks.listen").parsed(|text| {
+        let address: SocketAddr =
+            text.parse().map_err(|_| Fault::new("is no address with a port", "write it like 127.0.0.1:7301"))?;
+        if address.ip().is_loopback() {
+            Ok(address)
+        } else {
+            let remedy = "use 127.0.0.1 or [::1], and let a reverse proxy with TLS pass /hooks/ on to it";
+            Err(Fault::new("is not a loopback address, and this listener does not speak TLS", remedy))
+        }
+    });
+    let asked_by = reader.origin("webhooks.listen");
+    let mut url = reader.at("webhooks.public_url");
+    if address.is_some() {
+        url = url.absent_at(asked_by).needed(
+            "set it to the address by which the providers reach this daemon, such as \"https://hooks.example.com\": some \
+             sign it",
+        );
+    }
+    let url = url.text(None, check::endpoint);
+    Webhooks { address, public_url: url.map(|url| url.trim_end_matches('/').to_owned()) }
 }
 
 pub(super) fn log(reader: &mut Reader<'_>) -> Log {

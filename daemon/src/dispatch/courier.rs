@@ -10,7 +10,7 @@ use usher_common::model::{AttemptNo, Channel, MessageId, OutcomeClass};
 
 use super::account::{Account, Slots};
 use super::ledger::Entry;
-use super::next::{Situation, bars, next, redact};
+use super::next::{Situation, bars, next};
 use super::shared::Shared;
 use crate::campaigns::compose::{ComposeError, Composed, Kit};
 use crate::guests::address_on;
@@ -421,8 +421,14 @@ async fn send(shared: &Arc<Shared>, account: &Account, request: Request, judged:
             };
             let attempt = attempt(account, claim.record.next_attempt(), started, latency_ms, &answer, &outgoing.to);
             let next = next(&answer, &situation);
-            let write =
-                OutcomeWrite { lane: claim.lane, message: claim.id.message, record: claim.record, attempt, next };
+            let write = OutcomeWrite {
+                lane: claim.lane,
+                message: claim.id.message,
+                record: claim.record,
+                attempt,
+                next,
+                by_provider_id: !account.provider.echoes(),
+            };
             Entry { write, permit: member.permit }
         })
         .collect()
@@ -461,7 +467,7 @@ pub(super) fn attempt(
         started,
         class: answer.class,
         code: answer.code.clone(),
-        detail: redact(&answer.detail, to),
+        detail: crate::providers::redact(&answer.detail, to),
         provider_id: answer.provider_id.clone(),
         latency_ms,
         barred: bars(answer),

@@ -69,6 +69,8 @@ fn write(open: &OpenIntent, attempt: AttemptRecord, next: Next) -> OutcomeWrite 
         record: open.message.record.clone(),
         attempt,
         next,
+        // Only providers that keep keys are asked again, and these tell our id with every report.
+        by_provider_id: false,
     }
 }
 

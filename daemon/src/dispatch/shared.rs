@@ -206,7 +206,7 @@ impl Shared {
     }
 
     /// Something of a campaign changed that is to be looked at and shown.
-    pub(super) fn look(&self, campaign: CampaignId) {
+    pub fn look(&self, campaign: CampaignId) {
         {
             let mut inner = self.inner();
             inner.to_publish.insert(campaign);

@@ -25,6 +25,13 @@ struct ProviderLabels {
     provider: String,
 }
 
+/// Labels of a provider's report.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReportLabels {
+    provider: String,
+    kind: &'static str,
+}
+
 /// Labels of a state.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
@@ -40,6 +47,9 @@ pub struct Metrics {
     breaker_open: Family<ProviderLabels, Gauge>,
     messages: Family<StateLabels, Gauge>,
     refusals: Counter,
+    reports: Family<ReportLabels, Counter>,
+    reports_refused: Family<ProviderLabels, Counter>,
+    reports_waiting: Gauge,
     clients: Gauge,
     log_bytes: Gauge,
     sync: Histogram,
@@ -68,6 +78,16 @@ impl Default for Metrics {
         registry.register("messages", "Messages of campaigns that are not deleted, by state", messages.clone());
         let refusals = Counter::default();
         registry.register("gate_refusals", "Messages that the gate did not let out", refusals.clone());
+        let reports = Family::default();
+        registry.register("reports", "What providers reported, by what it says; doubles not counted", reports.clone());
+        let reports_refused = Family::default();
+        registry.register(
+            "reports_refused",
+            "Requests that were not believed or could not be read, by the provider that they name",
+            reports_refused.clone(),
+        );
+        let reports_waiting = Gauge::default();
+        registry.register("reports_waiting", "Reports that wait for their message", reports_waiting.clone());
         let clients = Gauge::default();
         registry.register("clients", "Consoles and other clients attached", clients.clone());
         let log_bytes = Gauge::default();
@@ -76,7 +96,21 @@ impl Default for Metrics {
         registry.register_with_unit("log_sync_duration", "Time of an fdatasync", Unit::Seconds, sync.clone());
         let memory = Gauge::default();
         registry.register_with_unit("resident_memory", "Resident set of the daemon", Unit::Bytes, memory.clone());
-        Self { registry, outcomes, latency, breaker_open, messages, refusals, clients, log_bytes, sync, memory }
+        Self {
+            registry,
+            outcomes,
+            latency,
+            breaker_open,
+            messages,
+            refusals,
+            reports,
+            reports_refused,
+            reports_waiting,
+            clients,
+            log_bytes,
+            sync,
+            memory,
+        }
     }
 }
 
@@ -94,6 +128,21 @@ impl Metrics {
     /// Counts a message that the gate did not let out.
     pub fn refusal(&self) {
         self.refusals.inc();
+    }
+
+    /// Counts what a provider reported.
+    pub fn report(&self, provider: &str, kind: &'static str) {
+        self.reports.get_or_create(&ReportLabels { provider: provider.to_owned(), kind }).inc();
+    }
+
+    /// Counts a request that was turned away.
+    pub fn report_refused(&self, provider: &str) {
+        self.reports_refused.get_or_create(&ProviderLabels { provider: provider.to_owned() }).inc();
+    }
+
+    /// Says how many reports wait for their message.
+    pub fn reports_waiting(&self, n: u64) {
+        self.reports_waiting.set(i64::try_from(n).unwrap_or(i64::MAX));
     }
 
     /// Says whether a provider's breaker keeps messages back.

@@ -12,6 +12,7 @@ pub mod settings;
 #[cfg(test)]
 mod fake;
 mod http;
+mod redact;
 mod resend;
 mod sendgrid;
 mod slack;
@@ -30,6 +31,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use usher_common::model::{AttemptNo, Channel, MessageId, OutcomeClass, ProviderKind, Timestamp, WhatsAppTemplate};
 
+pub use redact::redact;
 pub use registry::build;
 pub use settings::{BuildError, ProviderConfig};
 
@@ -50,6 +52,11 @@ pub trait Provider: Send + Sync + 'static {
     /// Least time between two messages to one address, where it asks for that; those to other addresses do not wait.
     fn gap(&self) -> Option<Duration> {
         None
+    }
+
+    /// Whether each of its reports carries our id of the message; where not, messages are found by the provider's.
+    fn echoes(&self) -> bool {
+        true
     }
 
     /// The exact bytes of one request for `messages`, under `key`. Deterministic: the same input gives the same bytes,
@@ -339,7 +346,7 @@ pub enum Found {
 }
 
 /// `text` without control characters, white space run together, at most 200 characters.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let mut cleaned = String::new();
     for word in words {

@@ -135,6 +135,11 @@ impl Provider for Twilio {
         &self.name
     }
 
+    /// Our id goes out in the query of the callback; one that is set at Twilio, for a Messaging Service, does not have it.
+    fn echoes(&self) -> bool {
+        self.status_callback.is_some()
+    }
+
     fn kind(&self) -> ProviderKind {
         ProviderKind::Twilio
     }

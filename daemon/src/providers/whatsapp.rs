@@ -90,6 +90,11 @@ impl Provider for WhatsApp {
         &self.name
     }
 
+    /// Meta tells `biz_opaque_callback_data` back, but its published description does not promise it.
+    fn echoes(&self) -> bool {
+        false
+    }
+
     fn kind(&self) -> ProviderKind {
         ProviderKind::WhatsApp
     }

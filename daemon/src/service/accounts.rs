@@ -2,24 +2,33 @@
 
 use std::sync::Arc;
 
+use anyhow::anyhow;
+use secrecy::ExposeSecret as _;
 use usher_common::model::ProviderKind;
 
+use crate::api::HookCaller;
 use crate::clock::Clock;
-use crate::config::{ProviderAccess, ProviderSettings, SmtpSecurity};
+use crate::config::{ProviderAccess, ProviderSettings, Secrets, SmtpSecurity};
 use crate::dispatch::breaker;
 use crate::dispatch::{Account, Setup};
 use crate::providers::settings::{Security, SlackWebhookConfig, SmtpConfig, WebhookConfig};
 use crate::providers::{BuildError, ProviderConfig, build};
+use crate::receipts::verify::{Algorithm, Key, Scheme};
 
-/// Sets up every provider of the configuration, in the order of its channel. Opens no connection.
+/// Sets up every provider of the configuration, in the order of its channel. Opens no connection. `public_url` is where
+/// providers report to that are told with each message.
 pub fn set_up(
     providers: &[ProviderSettings],
     suspect_after: u32,
+    public_url: Option<&str>,
     clock: &Clock,
 ) -> Result<Vec<Arc<Account>>, BuildError> {
     let mut accounts = Vec::with_capacity(providers.len());
     for settings in providers {
-        let config = adapter_config(settings);
+        let mut config = adapter_config(settings);
+        if settings.kind == ProviderKind::Twilio && config.status_callback.is_none() {
+            config.status_callback = public_url.map(|base| callback(base, &settings.name));
+        }
         let provider = build(&config)?;
         let setup = Setup {
             provider,
@@ -38,6 +47,58 @@ pub fn set_up(
     }
     accounts.sort_by_key(|account| account.rank);
     Ok(accounts)
+}
+
+/// Where a provider reports to.
+pub fn callback(public_url: &str, name: &str) -> String {
+    format!("{public_url}{}{name}", crate::api::HOOKS)
+}
+
+/// The doors for what providers report: each by the keys that its configuration has.
+pub fn callers(providers: &[ProviderSettings], secrets: &Secrets, public_url: &str) -> anyhow::Result<Vec<HookCaller>> {
+    let mut callers = Vec::new();
+    for settings in providers {
+        let (scheme, own) = match &settings.access {
+            ProviderAccess::Resend { .. } => (Scheme::Svix, None),
+            ProviderAccess::SendGrid { .. } => (Scheme::SendGrid, None),
+            ProviderAccess::Twilio { auth_token, .. } => (Scheme::Twilio, Some(auth_token)),
+            ProviderAccess::WhatsApp { .. } => (Scheme::Meta, None),
+            ProviderAccess::SlackBot { .. } | ProviderAccess::SlackWebhook { .. } => (Scheme::Slack, None),
+            ProviderAccess::Webhook { signing_secret, .. } => {
+                (Scheme::Usher, secrets.webhook_signature.as_ref().or(Some(signing_secret)))
+            }
+            ProviderAccess::Smtp { .. } => continue,
+        };
+        let reports = &settings.reports;
+        let mut keys = Vec::new();
+        for (key, secret) in [
+            ("webhook_secret", reports.secret.as_ref().or(own)),
+            ("webhook_secret_previous", reports.previous.as_ref()),
+        ] {
+            if let Some(secret) = secret {
+                let key = Key::new(scheme, secret.expose_secret())
+                    .map_err(|error| anyhow!("provider.{}.{key} {error}", settings.name))?;
+                keys.push(key);
+            }
+        }
+        if let Some(shared) = &reports.shared_key {
+            keys.push(Key::twilio_shared(shared.expose_secret(), Algorithm::Sha256));
+        }
+        let url = match &settings.access {
+            ProviderAccess::Twilio { status_callback: Some(url), .. } => url.clone(),
+            _ => callback(public_url, &settings.name),
+        };
+        callers.push(HookCaller {
+            name: settings.name.clone(),
+            kind: settings.kind,
+            channel: settings.channel,
+            scheme,
+            keys,
+            verify_token: reports.verify_token.clone(),
+            url,
+        });
+    }
+    Ok(callers)
 }
 
 fn adapter_config(settings: &ProviderSettings) -> ProviderConfig {

@@ -18,13 +18,14 @@ use tokio_util::task::TaskTracker;
 use super::accounts;
 use super::logging::Logging;
 use super::signals::{Asked, Signals};
-use crate::api::{self, Api, Doors};
+use crate::api::{self, Api, Doors, Hooks};
 use crate::campaigns::Campaigns;
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, Sources, reload};
 use crate::dispatch::{Dispatcher, Settings, Shared};
 use crate::guests::GuestBook;
 use crate::monitor::{Board, Metrics};
+use crate::receipts::Desk;
 use crate::store::Store;
 use crate::store::engine::{Engine, IndexStart, Options, StartReport};
 use crate::vault::{RootOrigin, Vault};
@@ -49,13 +50,19 @@ pub async fn run(loaded: Loaded, sources: Sources, logging: Logging) -> anyhow::
     let (vault, store) = open_state(config, &clock).await?;
     let panicked = watch_panics();
 
-    let accounts = accounts::set_up(&config.providers, config.dispatch.failover_threshold, &clock)
-        .context("setting up the providers")?;
+    let accounts = accounts::set_up(
+        &config.providers,
+        config.dispatch.failover_threshold,
+        config.webhooks.public_url.as_deref(),
+        &clock,
+    )
+    .context("setting up the providers")?;
     let secret: Vec<u8> = match &config.secrets.unsubscribe {
         Some(secret) => secret.expose_secret().as_bytes().to_vec(),
         None => vault.derive("unsubscribe").expose().to_vec(),
     };
     let book = GuestBook::new(store.clone(), vault);
+    let receipts = Desk::new(book.clone(), clock.clone());
     let campaigns = Campaigns::new(book, &config.organisations, &secret);
     let board = Board::new(clock.now().0.unsigned_abs());
     let metrics = Arc::new(Metrics::default());
@@ -76,7 +83,7 @@ pub async fn run(loaded: Loaded, sources: Sources, logging: Logging) -> anyhow::
     let api = Api::new(
         &config.environment,
         clock.clone(),
-        (board, metrics),
+        (board, Arc::clone(&metrics)),
         dispatcher,
         token,
         (closing.clone(), sessions.clone()),
@@ -92,6 +99,7 @@ pub async fn run(loaded: Loaded, sources: Sources, logging: Logging) -> anyhow::
         tracing::info!(address = %tcp.local_addr().unwrap_or(listener.address), "the operator port is open");
         sessions.spawn(async move { doors.serve_tcp(tcp).await });
     }
+    open_hooks(config, receipts, &shared, &metrics, &clock, (&closing, &sessions)).await?;
     let upkeep = tokio::spawn(keep_up(store.clone(), Arc::clone(&shared), config.store.checkpoint_interval));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(
@@ -152,6 +160,30 @@ async fn open_state(config: &Config, clock: &Clock) -> anyhow::Result<(Arc<Vault
         tokio::task::spawn_blocking(move || Engine::open(options)).await.context("opening the store")??;
     say_start(&report);
     Ok((Arc::new(vault), Store::new(engine)))
+}
+
+/// Opens the port for what providers report, where one is configured, and looks after reports that wait.
+async fn open_hooks(
+    config: &Config,
+    receipts: Desk,
+    shared: &Arc<Shared>,
+    metrics: &Arc<Metrics>,
+    clock: &Clock,
+    (closing, sessions): (&CancellationToken, &TaskTracker),
+) -> anyhow::Result<()> {
+    let (Some(address), Some(public)) = (config.webhooks.address, &config.webhooks.public_url) else { return Ok(()) };
+    let callers = accounts::callers(&config.providers, &config.secrets, public).context("reading webhook secrets")?;
+    for caller in callers.iter().filter(|caller| caller.keys.is_empty()) {
+        tracing::warn!(provider = caller.name, "has no webhook_secret, so that its reports are not believed");
+    }
+    let tcp = TcpListener::bind(address).await.with_context(|| format!("listening on {address} (webhooks.listen)"))?;
+    tracing::info!(address = %tcp.local_addr().unwrap_or(address), "the port for providers' reports is open");
+    let hooks = Hooks::new(callers, receipts, Arc::clone(shared), Arc::clone(metrics), clock.clone());
+    let doors = Doors::new(hooks.router(), sessions.clone(), closing.clone());
+    sessions.spawn(async move { doors.serve_tcp(tcp).await });
+    let stop = closing.clone();
+    sessions.spawn(async move { hooks.look_after(stop).await });
+    Ok(())
 }
 
 fn make_private(folder: &Path) -> anyhow::Result<()> {

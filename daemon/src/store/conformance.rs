@@ -13,6 +13,8 @@ use super::engine::{Engine, Options};
 use super::*;
 
 mod over;
+#[path = "receipts_tests.rs"]
+mod receipts_tests;
 
 const LEASE: Duration = Duration::from_mins(1);
 const START: Duration = Duration::from_secs(1_001);
@@ -152,7 +154,14 @@ fn outcome(claim: &Claim, next: Next) -> OutcomeWrite {
         latency_ms: 5,
         barred: false,
     };
-    OutcomeWrite { lane: claim.lane, message: claim.id.message, record: claim.record.clone(), attempt, next }
+    OutcomeWrite {
+        lane: claim.lane,
+        message: claim.id.message,
+        record: claim.record.clone(),
+        attempt,
+        next,
+        by_provider_id: false,
+    }
 }
 
 fn ids(claims: &[Claim]) -> Vec<MessageId> {

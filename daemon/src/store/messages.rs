@@ -6,7 +6,7 @@ use super::claims::{Claim, Lane};
 use super::engine::{Change, Precondition};
 use super::queue::Moves;
 use super::records::{AttemptRecord, AuditEntry, CampaignRecord, IntentRecord, MAX_ATTEMPTS, MessageRecord};
-use super::{By, CampaignRow, Error, Sequence, Store, campaigns, counts, put, queue, space};
+use super::{By, CampaignRow, Error, Sequence, Store, campaigns, counts, put, queue, receipts, space};
 use usher_common::model::CampaignState;
 
 /// Attempts that the tag of an intent tells apart: an outcome counts for the attempt that it speaks of, and for no later
@@ -160,6 +160,8 @@ pub struct OutcomeWrite {
     pub attempt: AttemptRecord,
     /// What follows.
     pub next: Next,
+    /// Whether reports of the message may come without our id, so that it must be found by the provider's.
+    pub by_provider_id: bool,
 }
 
 impl Store {
@@ -202,6 +204,7 @@ impl Store {
             changes.push(put_message(campaign.id, id, &message));
             moves.comes(Lane { campaign: campaign.id, channel: new.channel }, id);
         }
+        changes.extend(receipts::run(campaign.id, first, part.messages.len() as u64));
         for channel in Channel::ALL {
             let n = part.messages.iter().filter(|m| m.channel == channel).count();
             if n > 0 {
@@ -291,6 +294,7 @@ impl Store {
             tally.moved(lane, from, &outcome.next);
             if outcome.next == Next::Accepted {
                 tally.accepted(lane, &outcome.attempt.provider);
+                changes.extend(receipts::carried(outcome, day));
             }
             match outcome.next {
                 Next::Unknown { .. } => {

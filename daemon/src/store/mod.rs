@@ -19,6 +19,7 @@ mod messages;
 mod pages;
 mod pieces;
 mod queue;
+mod receipts;
 mod records;
 mod space;
 
@@ -32,9 +33,10 @@ pub use engine::By;
 pub use guests::{GuestUpsert, StoredGuest, Upserted};
 pub use messages::{Expansion, IntentWrite, NewMessage, Next, OpenIntent, OutcomeWrite, StoredMessage};
 pub use pages::Page;
+pub use receipts::{HeldMessage, Orphan, ReceiptMove, ReceiptWrite};
 pub use records::{
     ActRecord, AddressRecord, AttemptRecord, AuditEntry, CampaignRecord, IntentRecord, ListRecord, MAX_ATTEMPTS,
-    MessageRecord, SuppressionRecord,
+    MessageRecord, OrphanRecord, SuppressionRecord,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;

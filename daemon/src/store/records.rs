@@ -157,6 +157,25 @@ pub struct SuppressionRecord {
     pub evidence: String,
 }
 
+/// A report that waits for its message: it came before the outcome was recorded, or for nobody. Never personal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrphanRecord {
+    /// Who reported.
+    pub provider: String,
+    /// Our id of the message, where the report had it.
+    pub message: Option<u64>,
+    /// The provider's id of the message.
+    pub provider_id: String,
+    /// What it says, in a word.
+    pub kind: String,
+    /// The provider's code.
+    pub code: String,
+    /// What the provider said, redacted.
+    pub detail: String,
+    /// Whether its address was suppressed when it came.
+    pub suppressed: bool,
+}
+
 /// An act that was done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ActRecord {
@@ -222,5 +241,19 @@ pub enum AuditEntry {
         object: String,
         /// How many guests.
         guests: u64,
+    },
+    /// What a provider reported of messages that it had taken. Added last: the order of these is their format.
+    Receipt {
+        /// The provider.
+        provider: String,
+        /// Message, and what it became.
+        messages: Vec<(u64, MessageState)>,
+    },
+    /// Addresses that are not written to any more, since a provider reported so.
+    Suppressed {
+        /// The provider.
+        provider: String,
+        /// Why, for each.
+        reasons: Vec<String>,
     },
 }

@@ -43,6 +43,14 @@ pub(super) const INTENT: Space = Space::new(0x43);
 pub(super) const ARCHIVE: Space = Space::new(0x44);
 /// How far a campaign's messages are put together.
 pub(super) const COMPACTION: Space = Space::new(0x45);
+/// Whose messages a run of ids are: by its last id, its campaign and first id.
+pub(super) const RUN: Space = Space::new(0x46);
+/// Messages by day and hash of a provider's id for them, where reports may come without ours.
+pub(super) const CARRIED: Space = Space::new(0x47);
+/// Events that were heard, by day and hash.
+pub(super) const HEARD: Space = Space::new(0x48);
+/// Reports that wait for their message, by when they came and hash.
+pub(super) const ORPHAN: Space = Space::new(0x49);
 /// Addresses that must not be written to, by keyed hash.
 pub(super) const SUPPRESSED: Space = Space::new(0x50);
 
@@ -131,6 +139,20 @@ pub(super) fn retry(campaign: CampaignId, channel: Channel, due: Timestamp, mess
     let mut key = lane(campaign, channel);
     key.extend(due.0.max(0).to_be_bytes());
     key.extend(message.0.to_be_bytes());
+    key
+}
+
+/// A hash under a day (days since 1970; before that counts as 1970), so that what is old stands together.
+pub(super) fn on_day(day: i64, hash: &[u8; 16]) -> Vec<u8> {
+    let mut key = u32::try_from(day.max(0)).unwrap_or(u32::MAX).to_be_bytes().to_vec();
+    key.extend(hash);
+    key
+}
+
+/// A hash under a time.
+pub(super) fn at_time(at: Timestamp, hash: &[u8; 16]) -> Vec<u8> {
+    let mut key = at.0.max(0).to_be_bytes().to_vec();
+    key.extend(hash);
     key
 }
 

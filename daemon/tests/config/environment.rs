@@ -56,6 +56,8 @@ fn each_key_has_a_prefixed_name() {
         ("socket.mode", "0600"),
         ("listen.operator", "[::1]:7301"),
         ("listen.operator_token", LONG),
+        ("webhooks.listen", "[::1]:7302"),
+        ("webhooks.public_url", "https://hooks.example"),
         ("log.format", "json"),
         ("log.level", "debug"),
         ("store.cache_mib", "65"),

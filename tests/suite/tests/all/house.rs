@@ -31,12 +31,14 @@ const TOP: [(&str, bool); 20] = [
 ];
 
 /// Tests that may sleep, with the reason: a path from the top.
-const SLEEPERS: [(&str, &str); 3] = [
+const SLEEPERS: [(&str, &str); 5] = [
+    ("console/tests/progress.rs", "what a terminal shows is looked at until it shows what it should"),
     (
         "daemon/src/providers/smtp/tests.rs",
         "a server that says nothing has to say nothing for longer than the client waits",
     ),
     ("daemon/src/store/engine/tests/mod.rs", "a background thread's state is looked at until it is reached"),
+    ("tests/suite/tests/all/big_lists.rs", "the daemon is asked until its answer says so"),
     ("tests/suite/tests/all/main_job.rs", "a pause promises something about a second, so a second has to pass"),
 ];
 

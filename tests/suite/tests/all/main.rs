@@ -12,5 +12,6 @@ mod lists;
 mod mailserver;
 mod main_job;
 mod postfix;
+mod receipts;
 mod terminal;
 mod watching;
