@@ -45,6 +45,8 @@ pub(super) const ARCHIVE: Space = Space::new(0x44);
 pub(super) const COMPACTION: Space = Space::new(0x45);
 /// Addresses that must not be written to, by keyed hash.
 pub(super) const SUPPRESSED: Space = Space::new(0x50);
+/// Breakers of providers, by the provider's name.
+pub(super) const BREAKER: Space = Space::new(0x60);
 
 /// One id.
 pub(super) fn id(id: u64) -> Vec<u8> {
