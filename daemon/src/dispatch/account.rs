@@ -493,4 +493,74 @@ mod tests {
         clock.advance(Duration::from_millis(201));
         assert!(account.reserve(1).is_some());
     }
+
+    fn answer(class: OutcomeClass) -> Answer {
+        let (code, detail, provider_id) = (String::new(), String::new(), String::new());
+        Answer { class, scope: None, code, detail, provider_id, retry_after: None }
+    }
+
+    /// One request of one message from beginning to end.
+    fn request(account: &Account, class: OutcomeClass) -> Option<Turn> {
+        let slots = account.reserve(1).expect("there is room");
+        account.adjust(&slots, 1);
+        let call = account.begin(slots.leave);
+        let turn = account.on_answers(call, &[answer(class)], Duration::from_millis(20));
+        account.done(slots.leave);
+        turn
+    }
+
+    #[tokio::test]
+    async fn a_breaker_that_opened_is_open_in_the_next_run_and_comes_back_by_a_message() {
+        let clock = Clock::manual(Timestamp(1_000_000));
+        let account = resend(&clock);
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(account.to_keep(), None, "nothing has turned");
+        for n in 0..5 {
+            clock.advance(Duration::from_secs(1));
+            assert_eq!(request(&account, OutcomeClass::NotSent).is_some(), n == 4);
+        }
+        let kept = account.to_keep().expect("it has turned");
+        assert_eq!(account.to_keep(), None, "once a turn");
+        assert!(account.reserve(1).is_none());
+
+        let next = resend(&clock);
+        let turn = next.resume(&kept).expect("it is not closed as it was told to be");
+        assert_eq!((turn.to, next.is_open()), (BreakerState::Open, true));
+        clock.advance(Duration::from_secs(20));
+        // A Resend account keeps keys, so that a message may be the probe; no second one beside it.
+        let probe = next.reserve(100).expect("its time has come");
+        assert_eq!((probe.messages, probe.leave.is_probe(), next.reserve(1).is_none()), (1, true, true));
+        let call = next.begin(probe.leave);
+        next.on_answers(call, &[answer(OutcomeClass::Accepted)], Duration::from_millis(20));
+        next.done(probe.leave);
+        for most in [1, 2, 4, 8] {
+            clock.advance(Duration::from_secs(2));
+            let slots = next.reserve(100).expect("some may");
+            assert_eq!((slots.messages, next.reserve(1).is_none()), (most, true));
+            // Each goes in a request of its own.
+            next.adjust(&slots, most);
+            for _ in 0..most {
+                let call = next.begin(slots.leave);
+                next.on_answers(call, &[answer(OutcomeClass::Accepted)], Duration::from_millis(20));
+                next.done(slots.leave);
+            }
+        }
+        assert_eq!((next.row().breaker, next.row().in_flight), (BreakerState::Recovering, 0));
+        clock.advance(Duration::from_mins(1));
+        assert_eq!(next.tick().map(|turn| turn.to), Some(BreakerState::Closed));
+    }
+
+    #[tokio::test]
+    async fn a_probe_message_that_is_not_sent_leaves_its_place_to_another() {
+        let clock = Clock::manual(Timestamp(0));
+        let account = resend(&clock);
+        for _ in 0..5 {
+            clock.advance(Duration::from_secs(1));
+            request(&account, OutcomeClass::Unknown);
+        }
+        clock.advance(Duration::from_secs(20));
+        let slots = account.reserve(1).expect("a probe");
+        account.adjust(&slots, 0);
+        assert!(account.reserve(1).is_some_and(|slots| slots.leave.is_probe()));
+    }
 }

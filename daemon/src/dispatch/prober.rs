@@ -10,20 +10,15 @@ use tokio_util::sync::CancellationToken;
 use usher_common::protocol::Level;
 
 use super::account::Account;
+use super::breaker::probing::{self, Outlook};
 use super::shared::Shared;
 use crate::providers::Probe;
 use crate::store::Error;
 
-/// A provider is looked at this often; most looks find nothing to do.
-const LOOK: Duration = Duration::from_millis(250);
-/// Time between probes while a campaign of the channel runs, or is due within [`SOON`].
-const BUSY_EVERY: Duration = Duration::from_secs(5);
 /// How long before a campaign is due its providers are watched as if it ran.
 const SOON: Duration = Duration::from_mins(10);
 /// Scheduled campaigns are looked through this often.
 const SCHEDULE_LOOK: Duration = Duration::from_secs(5);
-/// A probe of a suspect or half-open provider has failed after this.
-const SUSPECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Probes until `stop` is cancelled.
 pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
@@ -32,30 +27,6 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         () = stop.cancelled() => {}
         _ = futures_util::future::join_all(probes) => {}
     }
-}
-
-/// When a provider is probed next, and how long that probe may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Plan {
-    due: bool,
-    limit: Duration,
-}
-
-/// Plans a provider's next probe. `wanted`: its breaker asks for one. `busy`: a campaign of its channel runs or is due.
-fn plan(
-    now: Duration,
-    last: Option<Duration>,
-    (wanted, suspect, busy): (bool, bool, bool),
-    (every, limit): (Duration, Duration),
-) -> Plan {
-    let every = if busy { every.min(BUSY_EVERY) } else { every };
-    let limit = match (wanted || suspect, busy) {
-        (true, _) => limit.min(SUSPECT_LIMIT),
-        // The next one is due by then, and one at a time is under way.
-        (false, true) => limit.min(every),
-        (false, false) => limit,
-    };
-    Plan { due: wanted || last.is_none_or(|at| now.saturating_sub(at) >= every), limit }
 }
 
 /// Looks after one provider.
@@ -72,8 +43,8 @@ async fn watch(shared: Arc<Shared>, account: Arc<Account>) {
         if now >= busy.0 {
             busy = (now + SCHEDULE_LOOK, shared.expects_traffic(account.channel(), SOON));
         }
-        let asks = (account.wants_probe(), account.is_suspect(), busy.1);
-        let plan = plan(now, last, asks, (shared.settings.probe_every, shared.settings.probe_limit));
+        let outlook = Outlook { wanted: account.wants_probe(), suspect: account.is_suspect(), busy: busy.1 };
+        let plan = probing::plan(now, last, outlook, shared.settings.probe_every, shared.settings.probe_limit);
         if plan.due {
             last = Some(now);
             let (found, turn) = account.probe(plan.limit).await;
@@ -90,8 +61,10 @@ async fn watch(shared: Arc<Shared>, account: Arc<Account>) {
                 tracing::debug!(provider = account.provider.name(), detail, "the probe cannot see everything");
             }
             shared.wake.notify_one();
+            // It may have taken as long as it is to the next one.
+            continue;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(plan.wait).await;
     }
 }
 
@@ -119,24 +92,4 @@ async fn keep(shared: &Shared, account: &Account) {
 
 fn tell(shared: &Shared, account: &Account, level: Level, text: &str) {
     shared.board.tell(shared.clock.now(), level, format!("provider {}", account.provider.name()), text);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_probe_is_due_each_minute_sooner_with_work_and_at_once_on_suspicion() {
-        let s = Duration::from_secs;
-        let usual = (s(60), s(30));
-        let due = |after: u64, asks| plan(s(100 + after), Some(s(100)), asks, usual);
-        let idle = (false, false, false);
-        assert_eq!((due(59, idle).due, due(60, idle).due, due(60, idle).limit), (false, true, s(30)));
-        let busy = (false, false, true);
-        assert_eq!((due(4, busy).due, due(5, busy).due, due(5, busy).limit), (false, true, s(5)));
-        assert_eq!(due(0, (true, true, false)), Plan { due: true, limit: s(2) });
-        assert_eq!(due(5, (false, true, true)), Plan { due: true, limit: s(2) });
-        assert!(plan(s(0), None, idle, usual).due, "at start");
-        assert_eq!(plan(s(100), Some(s(98)), busy, (s(1), s(1))), Plan { due: true, limit: s(1) }, "never rarer");
-    }
 }

@@ -34,3 +34,40 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::super::engine::{Engine, Options};
+    use super::*;
+
+    fn open(dir: &Path) -> Store {
+        let options = Options::new(dir.to_owned(), [9; 32], "boot-1".into(), Arc::new(|| Timestamp(1_000)));
+        Store::new(Engine::open(options).unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn the_last_row_of_each_provider_is_there_after_a_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = |opens| BreakerRecord {
+            since: Timestamp(5),
+            open_until: Some(Timestamp(9)),
+            recovering: false,
+            opens,
+            cause: 2,
+        };
+        {
+            let store = open(dir.path());
+            let by = By { actor: "usherd".into(), reason: String::new(), request_id: String::new() };
+            store.keep_breaker(&by, "resend", &record(1)).await.unwrap();
+            store.keep_breaker(&by, "resend", &record(2)).await.unwrap();
+            store.keep_breaker(&by, "smtp", &record(7)).await.unwrap();
+        }
+        let store = open(dir.path());
+        assert_eq!(store.breaker("resend").unwrap(), Some(record(2)));
+        assert_eq!(store.breaker("smtp").unwrap(), Some(record(7)));
+        assert_eq!(store.breaker("twilio").unwrap(), None);
+    }
+}

@@ -8,6 +8,8 @@
 //! It counts in lives: each opening begins one, and what belongs to an earlier life changes nothing. Memory is constant,
 //! and what is called for each outcome neither allocates nor walks anything.
 
+pub mod probing;
+
 mod kept;
 mod latency;
 mod ramp;
