@@ -64,6 +64,7 @@ mod tests {
             store.keep_breaker(&by, "resend", &record(1)).await.unwrap();
             store.keep_breaker(&by, "resend", &record(2)).await.unwrap();
             store.keep_breaker(&by, "smtp", &record(7)).await.unwrap();
+            store.engine().clone().close().await.unwrap();
         }
         let store = open(dir.path());
         assert_eq!(store.breaker("resend").unwrap(), Some(record(2)));

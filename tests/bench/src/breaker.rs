@@ -19,7 +19,7 @@ const RATES: [f64; 5] = [0.1, 1.0, 10.0, 100.0, 1000.0];
 /// What the provider's client waits for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Probes at rest, and their limit, as they are when nothing is configured.
-const PROBE_EVERY: Duration = Duration::from_secs(60);
+const PROBE_EVERY: Duration = Duration::from_mins(1);
 const PROBE_LIMIT: Duration = Duration::from_secs(30);
 /// Requests under way at once.
 const AT_ONCE: u32 = 1000;
@@ -120,7 +120,7 @@ fn usual(dice: &mut Dice) -> Duration {
     Duration::from_secs_f64(MEDIAN_SECS * (SPREAD * normal).exp()).min(TIMEOUT)
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Event {
     Arrives,
     Answers(Call, Leave, OutcomeClass),
@@ -190,7 +190,7 @@ impl World {
             if now >= end {
                 return None;
             }
-            let Some(Reverse(Due(_, _, event))) = self.queue.pop() else { return None };
+            let Reverse(Due(_, _, event)) = self.queue.pop()?;
             let was_shut = self.breaker.snapshot(now).cause.is_some();
             self.step(now, event, fault);
             if let (false, Some(cause)) = (was_shut, self.breaker.snapshot(now).cause) {
@@ -257,7 +257,7 @@ fn detection(rate: f64, fault: Fault, seed: u64) -> Option<(Duration, Cause, u64
     world.run(warm, HEALTHY);
     world.sent = 0;
     let patience = Duration::from_secs_f64(PATIENCE / rate).max(PATIENCE_AT_LEAST);
-    world.run(warm + patience, fault).map(|(at, cause)| (at - warm, cause, world.sent))
+    world.run(warm + patience, fault).map(|(at, cause)| (at.saturating_sub(warm), cause, world.sent))
 }
 
 /// Openings a day with a share of errors that nobody would call an outage.

@@ -28,7 +28,7 @@ pub use settings::{Cause, Settings};
 use tally::{Outcomes, UnderWay};
 
 /// Between two looks at the requests under way, while there may be a stall.
-const STALL_LOOK: Duration = Duration::from_millis(125);
+const STALL_LOOK: Duration = Duration::from_millis(100);
 /// Answers before a percentile is one.
 const KNOWN: u64 = 20;
 /// Answers of the day before it is a measure.
