@@ -56,6 +56,8 @@ pub enum BreakerState {
     Open,
     /// One try at a time, to see whether it is back.
     HalfOpen,
+    /// It is back, and takes a share that grows.
+    Recovering,
     /// A state that this console does not know.
     #[serde(other)]
     Unknown,
@@ -68,6 +70,7 @@ impl BreakerState {
             Self::Closed => "closed",
             Self::Open => "open",
             Self::HalfOpen => "half-open",
+            Self::Recovering => "recovering",
             Self::Unknown => "unknown",
         }
     }

@@ -44,6 +44,7 @@ pub fn breaker(state: BreakerState) -> Badge {
         BreakerState::Closed => Badge::new("+", "closed", Tone::Ok),
         BreakerState::Open => Badge::new("x", "open", Tone::Critical),
         BreakerState::HalfOpen => Badge::new("~", "half-open", Tone::Warning),
+        BreakerState::Recovering => Badge::new("~", "recovering", Tone::Warning),
         BreakerState::Unknown => Badge::new("?", "unknown", Tone::Unknown),
     }
 }

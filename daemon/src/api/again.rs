@@ -202,5 +202,6 @@ fn outcome(by: &By, open: &OpenIntent, verdict: Verdict) -> OutcomeWrite {
         record: open.message.record.clone(),
         attempt,
         next,
+        by_provider_id: false,
     }
 }

@@ -1,9 +1,10 @@
-//! Through whom messages are sent: `[[provider]]`, in the order in which they are preferred.
+//! Through whom messages are sent: `[[provider]]`, in the order in which they are preferred. Providers of a channel that
+//! follow each other and have a `weight` are one set, and share its messages.
 //!
 //! With no entry at all, the well-known variables (`RESEND_API_KEY`, `SMTP_HOST`, `SLACK_BOT_TOKEN` …) make them; with
 //! entries, those variables fill credentials that the file leaves out. What only one kind needs is read in [`access`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,8 +47,10 @@ pub struct ProviderSettings {
     pub kind: ProviderKind,
     /// What it carries; follows from the kind, but for a webhook.
     pub channel: Channel,
-    /// Place in its channel's order, from 1.
+    /// Place in its channel's order, from 1. Those with a `weight` that follow each other share one.
     pub rank: u32,
+    /// Its part of what its rank carries, beside the weights of the others; 1 where none was given.
+    pub weight: f64,
     /// The sender that takes the organisation's place.
     pub from: Option<String>,
     /// Time after which a request has no known outcome.
@@ -96,7 +99,7 @@ const WHATSAPP_RATE: f64 = 80.0;
 
 pub(super) fn read(reader: &mut Reader<'_>) -> Vec<ProviderSettings> {
     let mut names = BTreeSet::new();
-    let mut ranks = Channel::ALL.map(|channel| (channel, 0));
+    let mut ranks = Ranks::default();
     let mut providers = Vec::new();
     let declared = reader.list("provider");
     let from_environment = declared.is_empty();
@@ -123,14 +126,28 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<ProviderSettings> {
     }
     for (section, name, kind) in candidates {
         let Some(channel) = carried(reader, &section, kind) else { continue };
-        let rank = ranks.iter_mut().find(|(ranked, _)| *ranked == channel).map_or(0, |(_, rank)| {
-            *rank += 1;
-            *rank
-        });
+        let weight = reader.within(&section, "weight").number(None, 0.01..=1_000.0);
+        let place = (ranks.next(channel, weight.is_some()), weight.unwrap_or(1.0));
         let of_environment = from_environment.then_some(());
-        providers.extend(one(reader, &section, name, kind, channel, rank, of_environment));
+        providers.extend(one(reader, &section, name, kind, channel, place, of_environment));
     }
     providers
+}
+
+/// The last place that was given out in each channel, and whether it is a set's.
+#[derive(Default)]
+struct Ranks(BTreeMap<Channel, (u32, bool)>);
+
+impl Ranks {
+    /// The place of a channel's next provider.
+    fn next(&mut self, channel: Channel, weighted: bool) -> u32 {
+        let (rank, in_set) = self.0.entry(channel).or_default();
+        if !(weighted && *in_set) {
+            *rank += 1;
+        }
+        *in_set = weighted;
+        *rank
+    }
 }
 
 /// Warns of organisations whose text messages a provider cannot carry, since neither of the two names a sender.
@@ -202,7 +219,7 @@ fn one(
     name: String,
     kind: ProviderKind,
     channel: Channel,
-    rank: u32,
+    (rank, weight): (u32, f64),
     from_environment: Option<()>,
 ) -> Option<ProviderSettings> {
     let sender = match channel {
@@ -254,6 +271,7 @@ fn one(
         kind,
         channel,
         rank,
+        weight,
         from,
         timeout: Duration::from_millis(timeout),
         rate_per_second,

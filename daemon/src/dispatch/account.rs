@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use usher_common::model::{BreakerState, Channel, Health, OutcomeClass, ProviderRow, Timestamp};
 
-use super::breaker::{Settings, Ticket};
+use super::breaker::{Call, Leave, Settings};
+use super::concurrency::Concurrency;
 use super::route::Room;
+use super::weight::Weight;
 use super::{Breaker, Candidate, Dice, Pace, Permit, RetryBudget, Spacing};
 use crate::clock::Clock;
 use crate::monitor::Window;
 use crate::providers::{Answer, Probe, Provider, Traits};
+use crate::store::BreakerRecord;
 
 /// What an account is set up with.
 pub struct Setup {
@@ -18,6 +21,8 @@ pub struct Setup {
     pub provider: Arc<dyn Provider>,
     /// Place in its channel's order, from 1.
     pub rank: u32,
+    /// Its part of what the providers of its rank carry; 1 where nothing was said.
+    pub weight: f64,
     /// Requests a second; `None` for no limit of ours.
     pub rate: Option<f64>,
     /// Requests at once after a pause.
@@ -40,13 +45,17 @@ struct State {
     spacing: Option<Spacing>,
     budget: RetryBudget,
     window: Window,
+    concurrency: Concurrency,
+    weight: Weight,
     dice: Dice,
     in_flight: u32,
     accepted: u64,
     failures: u64,
     last: Option<(OutcomeClass, String, Timestamp)>,
-    /// The probe of a half-open breaker that a message is making.
-    ticket: Option<Ticket>,
+    /// The state that was last told to somebody.
+    told: BreakerState,
+    /// The breaker's turns that are written to the store.
+    written: u64,
 }
 
 /// A change of the breaker that somebody should hear of.
@@ -67,8 +76,8 @@ pub struct Slots {
     pub requests: u32,
     /// Messages in them.
     pub messages: u32,
-    /// Whether it is the breaker's probe.
-    pub probe: bool,
+    /// The breaker's leave.
+    pub leave: Leave,
 }
 
 /// A provider account at work.
@@ -83,8 +92,8 @@ pub struct Account {
     pub unit_price: f64,
     /// Its currency.
     pub currency: String,
-    max_in_flight: u32,
     clock: Clock,
+    breaker: Settings,
     state: Mutex<State>,
 }
 
@@ -99,12 +108,15 @@ impl Account {
             spacing: setup.provider.gap().map(Spacing::new),
             budget: RetryBudget::usual(now),
             window: Window::default(),
+            concurrency: Concurrency::new(setup.max_in_flight),
+            weight: Weight::new(setup.weight, now),
             dice: Dice::seeded(seed),
             in_flight: 0,
             accepted: 0,
             failures: 0,
             last: None,
-            ticket: None,
+            told: BreakerState::Closed,
+            written: 0,
         };
         Self {
             provider: setup.provider,
@@ -112,8 +124,8 @@ impl Account {
             batch,
             unit_price: setup.unit_price,
             currency: setup.currency,
-            max_in_flight: setup.max_in_flight,
             clock,
+            breaker: setup.breaker,
             state: Mutex::new(state),
         }
     }
@@ -133,30 +145,73 @@ impl Account {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The state at this moment: what time alone changes has changed.
+    fn state_now(&self, now: Duration) -> MutexGuard<'_, State> {
+        let mut guard = self.state();
+        let state = &mut *guard;
+        state.breaker.tick(now, &mut state.dice);
+        guard
+    }
+
+    /// Goes on with a breaker that the daemon's last run left.
+    pub fn resume(&self, kept: &BreakerRecord) -> Option<Turn> {
+        let (now, wall) = (self.clock.mono(), self.clock.now());
+        let mut state = self.state();
+        state.breaker = Breaker::resume(self.breaker, kept, now, wall);
+        turn(&mut state, now)
+    }
+
+    /// Lets time pass for an account that nobody asks for anything, and tells when that turned the breaker.
+    pub fn tick(&self) -> Option<Turn> {
+        let now = self.clock.mono();
+        let mut state = self.state_now(now);
+        turn(&mut state, now)
+    }
+
+    /// What is to be kept of the breaker, if it has turned since that was last asked.
+    pub fn to_keep(&self) -> Option<BreakerRecord> {
+        let mut state = self.state();
+        let turns = state.breaker.turns();
+        (turns != std::mem::replace(&mut state.written, turns))
+            .then(|| state.breaker.kept(self.clock.mono(), self.clock.now()))
+    }
+
     /// How the router sees it. `provider` is its place among the accounts.
     pub fn candidate(&self, provider: usize) -> Candidate {
         let now = self.clock.mono();
-        let mut state = self.state();
+        let mut guard = self.state_now(now);
+        let state = &mut *guard;
         let room = if let Some(until) = state.pace.paused(now) {
             Room::Paused(until)
-        } else if state.in_flight >= self.max_in_flight {
+        } else if state.in_flight >= state.concurrency.limit() {
             Room::Full
         } else if let Some(wait) = state.pace.wait(1, now) {
             Room::Pace(now + wait)
         } else {
             Room::Free
         };
-        Candidate { provider, enabled: true, permit: state.breaker.permit(now), room, traits: self.traits() }
+        Candidate {
+            provider,
+            enabled: true,
+            rank: self.rank,
+            weight: state.weight.at(state.breaker.recent_p95(), now),
+            share: state.breaker.share(now),
+            permit: state.breaker.permit(now),
+            room,
+            traits: self.traits(),
+        }
     }
 
-    /// Messages that it could take now in one go: as many as its slots and its pace allow.
+    /// Messages that it could take now in one go: as many as its breaker, its slots and its pace allow.
     pub fn room_for(&self) -> usize {
         let now = self.clock.mono();
-        let mut state = self.state();
-        if !matches!(state.breaker.permit(now), Permit::Go) {
-            return 1;
+        let mut state = self.state_now(now);
+        let free = state.concurrency.limit().saturating_sub(state.in_flight) as usize;
+        match state.breaker.permit(now) {
+            Permit::Go => {}
+            Permit::Few(n) => return free.min(n as usize),
+            Permit::Probe | Permit::No { .. } => return 1,
         }
-        let free = self.max_in_flight.saturating_sub(state.in_flight) as usize;
         if self.batch > 1 {
             return if free > 0 { self.batch } else { 0 };
         }
@@ -170,18 +225,16 @@ impl Account {
     /// Takes leave for so many messages, or for as many of them as there is room; `None` when there is none.
     pub fn reserve(&self, messages: usize) -> Option<Slots> {
         let now = self.clock.mono();
-        let mut state = self.state();
-        let free = self.max_in_flight.saturating_sub(state.in_flight) as usize;
-        let probe = match state.breaker.permit(now) {
-            Permit::Go => false,
-            Permit::Probe => {
-                let ticket = state.breaker.start_probe(now)?;
-                state.ticket = Some(ticket);
-                true
-            }
+        let mut guard = self.state_now(now);
+        let state = &mut *guard;
+        let free = state.concurrency.limit().saturating_sub(state.in_flight) as usize;
+        let (mut messages, probe) = match state.breaker.permit(now) {
+            Permit::Go => (messages.min(free * self.batch), false),
+            // Each may need a request of its own.
+            Permit::Few(n) => (messages.min(n as usize).min(free), false),
+            Permit::Probe => (1, true),
             Permit::No { .. } => return None,
         };
-        let mut messages = if probe { 1 } else { messages.min(free * self.batch) };
         while messages > 0 && state.pace.take(self.requests(messages), now).is_err() {
             messages /= 2;
         }
@@ -189,8 +242,10 @@ impl Account {
             return None;
         }
         let requests = self.requests(messages);
+        let ticket = if probe { Some(state.breaker.start_probe(now)?) } else { None };
         state.in_flight += requests;
-        Some(Slots { requests, messages: messages as u32, probe })
+        let leave = state.breaker.take(messages as u32, ticket);
+        Some(Slots { requests, messages: messages as u32, leave })
     }
 
     fn requests(&self, messages: usize) -> u32 {
@@ -203,22 +258,37 @@ impl Account {
         self.state().spacing.as_mut().map_or(Ok(()), |spacing| spacing.take(address, now))
     }
 
-    /// Gives a request's slot back.
-    pub fn done(&self) {
+    /// Of what was reserved, `needed` requests are made after all; each ends with [`Self::done`].
+    pub fn adjust(&self, slots: &Slots, needed: u32) {
+        let mut state = self.state();
+        state.in_flight = (state.in_flight + needed).saturating_sub(slots.requests);
+        state.pace.settle(slots.requests, needed);
+        state.breaker.give_back(slots.leave, slots.messages.saturating_sub(needed));
+        if needed == 0 {
+            state.breaker.drop_probe(slots.leave);
+        }
+    }
+
+    /// A request goes out.
+    pub fn begin(&self, leave: Leave) -> Call {
+        let now = self.clock.mono();
+        self.state().breaker.on_start(leave, now)
+    }
+
+    /// A request goes out that took no slot, since a person waits for it.
+    pub fn begin_unreserved(&self) -> Call {
+        let now = self.clock.mono();
+        let mut state = self.state_now(now);
+        let leave = state.breaker.take(0, None);
+        state.breaker.on_start(leave, now)
+    }
+
+    /// Gives a request's slot back, whatever became of it.
+    pub fn done(&self, leave: Leave) {
         let mut state = self.state();
         state.in_flight = state.in_flight.saturating_sub(1);
-    }
-
-    /// Of `reserved` requests, `needed` are made after all.
-    pub fn adjust(&self, reserved: u32, needed: u32) {
-        let mut state = self.state();
-        state.in_flight = (state.in_flight + needed).saturating_sub(reserved);
-        state.pace.settle(reserved, needed);
-    }
-
-    /// The message that was to be the breaker's probe was not sent after all.
-    pub fn probe_unused(&self) {
-        self.state().ticket = None;
+        state.breaker.give_back(leave, 1);
+        state.breaker.drop_probe(leave);
     }
 
     /// A message's first attempt was made.
@@ -237,11 +307,10 @@ impl Account {
     }
 
     /// Counts the answers of one request, and tells when they turned the breaker.
-    pub fn on_answers(&self, answers: &[Answer], latency: Duration) -> Option<Turn> {
+    pub fn on_answers(&self, call: Call, answers: &[Answer], latency: Duration) -> Option<Turn> {
         let (now, wall) = (self.clock.mono(), self.clock.now());
-        let mut state = self.state();
-        let state = &mut *state;
-        let before = state.breaker.snapshot(now).state;
+        let mut guard = self.state();
+        let state = &mut *guard;
         let mut failed = 0;
         let mut accepted = 0;
         for answer in answers {
@@ -249,6 +318,7 @@ impl Account {
                 OutcomeClass::Accepted => accepted += 1,
                 OutcomeClass::Throttled if answer.scope != Some(crate::providers::Scope::Recipient) => {
                     state.pace.on_throttle(now);
+                    state.concurrency.on_throttle(now);
                     // Without a word from the provider, a moment is long enough to see whether the halved rate is right.
                     state.pace.pause_until(now + answer.retry_after.unwrap_or(Duration::from_secs(1)));
                 }
@@ -258,29 +328,34 @@ impl Account {
         }
         // One request is one event to the breaker, however many messages it carried.
         if let Some(worst) = answers.iter().max_by_key(|a| gravity(a.class)) {
-            let passed = !matches!(
-                worst.class,
-                OutcomeClass::NotSent | OutcomeClass::Unknown | OutcomeClass::Unusable | OutcomeClass::Throttled
-            );
-            match state.ticket.take() {
-                Some(ticket) => state.breaker.on_probe(ticket, passed, now, &mut state.dice),
-                None => state.breaker.on_outcome(worst.class, worst.scope, now, &mut state.dice),
+            state.breaker.on_outcome(call, worst.class, worst.scope, now, &mut state.dice);
+            match worst.class {
+                OutcomeClass::Accepted => state.concurrency.on_accepted(state.in_flight),
+                OutcomeClass::NotSent | OutcomeClass::Unknown => state.concurrency.on_failure(now),
+                _ => {}
             }
-            if gravity(worst.class) > 0 {
+            if gravity(worst.class) > gravity(OutcomeClass::Accepted) {
                 let said = if worst.code.is_empty() { worst.class.as_str().to_owned() } else { worst.code.clone() };
                 state.last = Some((worst.class, said, wall));
             }
         }
+        state.weight.count(accepted, failed);
         state.accepted += u64::from(accepted);
         state.failures += u64::from(failed);
         state.window.record(now, accepted, failed, latency);
-        turn(before, &state.breaker, now)
+        turn(state, now)
+    }
+
+    /// Whether it is suspect, so that a probe has no time to lose.
+    pub fn is_suspect(&self) -> bool {
+        let now = self.clock.mono();
+        self.state().breaker.snapshot(now).suspect
     }
 
     /// Whether the provider's own probe should be made now: the breaker is suspect, or half open.
     pub fn wants_probe(&self) -> bool {
         let now = self.clock.mono();
-        let state = self.state();
+        let state = self.state_now(now);
         state.breaker.wants_probe(now) || matches!(state.breaker.permit(now), Permit::Probe)
     }
 
@@ -288,16 +363,15 @@ impl Account {
     pub async fn probe(&self, limit: Duration) -> (Probe, Option<Turn>) {
         let ticket = {
             let now = self.clock.mono();
-            self.state().breaker.start_probe(now)
+            self.state_now(now).breaker.start_probe(now)
         };
         let found = match tokio::time::timeout(limit, self.provider.probe()).await {
             Ok(found) => found,
             Err(_) => Probe::Down(format!("no answer within {limit:?}")),
         };
         let (now, wall) = (self.clock.mono(), self.clock.now());
-        let mut state = self.state();
-        let state = &mut *state;
-        let before = state.breaker.snapshot(now).state;
+        let mut guard = self.state();
+        let state = &mut *guard;
         if let Some(ticket) = ticket {
             state.breaker.on_probe(ticket, found.passed(), now, &mut state.dice);
         }
@@ -306,25 +380,27 @@ impl Account {
                 if matches!(found, Probe::Unusable(_)) { OutcomeClass::Unusable } else { OutcomeClass::NotSent };
             state.last = Some((class, format!("probe: {}", found.detail()), wall));
         }
-        let turned = turn(before, &state.breaker, now);
+        let turned = turn(state, now);
         (found, turned)
     }
 
     /// Whether messages can go by it now, as far as its breaker is concerned.
     pub fn is_open(&self) -> bool {
-        !matches!(self.state().breaker.permit(self.clock.mono()), Permit::Go)
+        let now = self.clock.mono();
+        !matches!(self.state_now(now).breaker.permit(now), Permit::Go)
     }
 
     /// What consoles show.
     pub fn row(&self) -> ProviderRow {
         let now = self.clock.mono();
         let at = |moment: Duration| self.clock.at(moment);
-        let state = self.state();
+        let state = self.state_now(now);
         let breaker = state.breaker.snapshot(now);
         let paused = state.pace.paused(now);
         let figures = state.window.figures(now);
         let health = match breaker.state {
             BreakerState::Open | BreakerState::HalfOpen => Health::Critical,
+            BreakerState::Recovering => Health::Warning,
             _ if breaker.suspect || paused.is_some() || figures.success.is_some_and(|s| s < 0.95) => Health::Warning,
             _ => Health::Ok,
         };
@@ -356,16 +432,19 @@ impl Account {
 /// Which of several answers speaks for a request.
 fn gravity(class: OutcomeClass) -> u8 {
     match class {
-        OutcomeClass::Accepted | OutcomeClass::Recipient | OutcomeClass::Refused => 0,
-        OutcomeClass::Throttled => 1,
-        OutcomeClass::NotSent => 2,
-        OutcomeClass::Unknown => 3,
-        OutcomeClass::Unusable => 4,
+        OutcomeClass::Recipient | OutcomeClass::Refused => 0,
+        OutcomeClass::Accepted => 1,
+        OutcomeClass::Throttled => 2,
+        OutcomeClass::NotSent => 3,
+        OutcomeClass::Unknown => 4,
+        OutcomeClass::Unusable => 5,
     }
 }
 
-fn turn(from: BreakerState, breaker: &Breaker, now: Duration) -> Option<Turn> {
-    let snapshot = breaker.snapshot(now);
+/// What has turned since somebody was last told.
+fn turn(state: &mut State, now: Duration) -> Option<Turn> {
+    let snapshot = state.breaker.snapshot(now);
+    let from = std::mem::replace(&mut state.told, snapshot.state);
     let why = snapshot.cause.map_or("answers again", super::breaker::Cause::as_str);
     (snapshot.state != from).then(|| Turn { from, to: snapshot.state, why: why.to_owned() })
 }
@@ -384,6 +463,7 @@ mod tests {
         let setup = Setup {
             provider: build(&config).unwrap(),
             rank: 1,
+            weight: 1.0,
             rate: Some(5.0),
             burst: 5,
             max_in_flight: 100,
@@ -407,10 +487,80 @@ mod tests {
         clock.advance(Duration::from_millis(201));
         let slots = account.reserve(100).expect("a fifth of a second is one request");
         assert_eq!(slots.messages, 100);
-        account.adjust(1, 4);
+        account.adjust(&slots, 4);
         clock.advance(Duration::from_millis(600));
         assert!(account.reserve(1).is_none(), "three requests more are owed first");
         clock.advance(Duration::from_millis(201));
         assert!(account.reserve(1).is_some());
+    }
+
+    fn answer(class: OutcomeClass) -> Answer {
+        let (code, detail, provider_id) = (String::new(), String::new(), String::new());
+        Answer { class, scope: None, code, detail, provider_id, retry_after: None }
+    }
+
+    /// One request of one message from beginning to end.
+    fn request(account: &Account, class: OutcomeClass) -> Option<Turn> {
+        let slots = account.reserve(1).expect("there is room");
+        account.adjust(&slots, 1);
+        let call = account.begin(slots.leave);
+        let turn = account.on_answers(call, &[answer(class)], Duration::from_millis(20));
+        account.done(slots.leave);
+        turn
+    }
+
+    #[tokio::test]
+    async fn a_breaker_that_opened_is_open_in_the_next_run_and_comes_back_by_a_message() {
+        let clock = Clock::manual(Timestamp(1_000_000));
+        let account = resend(&clock);
+        clock.advance(Duration::from_secs(5));
+        assert_eq!(account.to_keep(), None, "nothing has turned");
+        for n in 0..5 {
+            clock.advance(Duration::from_secs(1));
+            assert_eq!(request(&account, OutcomeClass::NotSent).is_some(), n == 4);
+        }
+        let kept = account.to_keep().expect("it has turned");
+        assert_eq!(account.to_keep(), None, "once a turn");
+        assert!(account.reserve(1).is_none());
+
+        let next = resend(&clock);
+        let turn = next.resume(&kept).expect("it is not closed as it was told to be");
+        assert_eq!((turn.to, next.is_open()), (BreakerState::Open, true));
+        clock.advance(Duration::from_secs(20));
+        // A Resend account keeps keys, so that a message may be the probe; no second one beside it.
+        let probe = next.reserve(100).expect("its time has come");
+        assert_eq!((probe.messages, probe.leave.is_probe(), next.reserve(1).is_none()), (1, true, true));
+        let call = next.begin(probe.leave);
+        next.on_answers(call, &[answer(OutcomeClass::Accepted)], Duration::from_millis(20));
+        next.done(probe.leave);
+        for most in [1, 2, 4, 8] {
+            clock.advance(Duration::from_secs(2));
+            let slots = next.reserve(100).expect("some may");
+            assert_eq!((slots.messages, next.reserve(1).is_none()), (most, true));
+            // Each goes in a request of its own.
+            next.adjust(&slots, most);
+            for _ in 0..most {
+                let call = next.begin(slots.leave);
+                next.on_answers(call, &[answer(OutcomeClass::Accepted)], Duration::from_millis(20));
+                next.done(slots.leave);
+            }
+        }
+        assert_eq!((next.row().breaker, next.row().in_flight), (BreakerState::Recovering, 0));
+        clock.advance(Duration::from_mins(1));
+        assert_eq!(next.tick().map(|turn| turn.to), Some(BreakerState::Closed));
+    }
+
+    #[tokio::test]
+    async fn a_probe_message_that_is_not_sent_leaves_its_place_to_another() {
+        let clock = Clock::manual(Timestamp(0));
+        let account = resend(&clock);
+        for _ in 0..5 {
+            clock.advance(Duration::from_secs(1));
+            request(&account, OutcomeClass::Unknown);
+        }
+        clock.advance(Duration::from_secs(20));
+        let slots = account.reserve(1).expect("a probe");
+        account.adjust(&slots, 0);
+        assert!(account.reserve(1).is_some_and(|slots| slots.leave.is_probe()));
     }
 }

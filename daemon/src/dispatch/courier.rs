@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use usher_common::model::{AttemptNo, Channel, MessageId, OutcomeClass};
 
 use super::account::{Account, Slots};
+use super::breaker::{Call, Leave};
 use super::ledger::Entry;
 use super::next::{Situation, bars, next};
 use super::shared::Shared;
@@ -68,13 +69,11 @@ pub(super) async fn carry(shared: Arc<Shared>, ledger: mpsc::Sender<Entry>, mut 
     let lane = load.lane;
     let requests = judge(&shared, &mut load).await;
     // What goes alone needs more requests than were reserved, what was refused fewer.
-    load.account.adjust(load.slots.requests, requests.len() as u32);
-    if requests.is_empty() && load.slots.probe {
-        load.account.probe_unused();
-    }
-    let requests = make_durable(&shared, &load.account, requests).await;
+    load.account.adjust(&load.slots, requests.len() as u32);
+    let leave = load.slots.leave;
+    let requests = make_durable(&shared, &load.account, leave, requests).await;
     let mut under_way: FuturesUnordered<_> =
-        requests.into_iter().map(|request| send(&shared, &load.account, request, judged)).collect();
+        requests.into_iter().map(|request| send(&shared, &load.account, leave, request, judged)).collect();
     while let Some(entries) = under_way.next().await {
         for entry in entries {
             if ledger.send(entry).await.is_err() {
@@ -323,7 +322,7 @@ pub(super) async fn refuse(shared: &Shared, lane: Lane, refusals: &[(Claim, Next
 
 /// Makes the intents of all requests durable, in one commit where nothing stands in the way; what does not get through is
 /// let go of and not sent.
-async fn make_durable(shared: &Shared, account: &Account, requests: Vec<Request>) -> Vec<Request> {
+async fn make_durable(shared: &Shared, account: &Account, leave: Leave, requests: Vec<Request>) -> Vec<Request> {
     if requests.is_empty() {
         return requests;
     }
@@ -343,7 +342,7 @@ async fn make_durable(shared: &Shared, account: &Account, requests: Vec<Request>
             Err(Error::Changed { .. }) => {
                 let ids: Vec<_> = request.members.iter().map(|m| m.ready.claim.id).collect();
                 shared.store().release(&ids);
-                account.done();
+                account.done(leave);
             }
             Err(error) => {
                 shared.fail(format!("intents could not be recorded: {error}"));
@@ -378,7 +377,7 @@ async fn write_intents(shared: &Shared, account: &Account, requests: &[&Request]
 }
 
 /// Sends one request and judges its answers.
-async fn send(shared: &Arc<Shared>, account: &Account, request: Request, judged: Duration) -> Vec<Entry> {
+async fn send(shared: &Arc<Shared>, account: &Account, leave: Leave, request: Request, judged: Duration) -> Vec<Entry> {
     let begun = shared.clock.mono();
     let started = shared.clock.now();
     let answers = if begun.saturating_sub(judged) > FRESH {
@@ -397,12 +396,13 @@ async fn send(shared: &Arc<Shared>, account: &Account, request: Request, judged:
                 account.first_attempt();
             }
         }
+        let call = account.begin(leave);
         let answers = account.provider.send(&request.prepared).await;
         let latency = shared.clock.mono().saturating_sub(begun);
-        count(shared, account, &answers, latency);
+        count(shared, account, call, &answers, latency);
         answers
     };
-    account.done();
+    account.done(leave);
     let in_batch = request.members.len() > 1;
     let latency_ms = shared.clock.mono().saturating_sub(begun).as_millis().min(u128::from(u32::MAX)) as u32;
     request
@@ -435,7 +435,7 @@ async fn send(shared: &Arc<Shared>, account: &Account, request: Request, judged:
 }
 
 /// Counts the answers of a request everywhere they count.
-pub(super) fn count(shared: &Shared, account: &Account, answers: &[Answer], latency: Duration) {
+pub(super) fn count(shared: &Shared, account: &Account, call: Call, answers: &[Answer], latency: Duration) {
     let (mut accepted, mut failed) = (0, 0);
     shared.metrics.request(account.provider.name(), latency.as_secs_f64());
     for answer in answers {
@@ -447,7 +447,7 @@ pub(super) fn count(shared: &Shared, account: &Account, answers: &[Answer], late
         }
     }
     shared.count_attempts(accepted, failed, latency);
-    if let Some(turn) = account.on_answers(answers, latency) {
+    if let Some(turn) = account.on_answers(call, answers, latency) {
         shared.turned(account, &turn);
     }
 }

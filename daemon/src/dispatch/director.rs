@@ -94,12 +94,17 @@ fn concerns(row: &CampaignRow) -> bool {
 async fn direct(shared: &Arc<Shared>, id: CampaignId) -> Result<Option<(CampaignState, bool)>, CampaignError> {
     let row = match shared.store().campaign(id) {
         Ok(row) => row,
-        Err(Error::Missing { .. }) => return Ok(None),
+        Err(Error::Missing { .. }) => {
+            shared.set_due(id, None);
+            return Ok(None);
+        }
         Err(error) => return Err(error.into()),
     };
     let state = row.record.state;
     let lanes_open = state == CampaignState::Running && row.record.deleted.is_none();
     shared.set_lanes(id, organisation(&row), &row.record.channels, lanes_open);
+    let due = row.record.due.filter(|_| state == CampaignState::Scheduled && row.record.deleted.is_none());
+    shared.set_due(id, due.map(|due| (due, row.record.channels.as_slice())));
     if !concerns(&row) {
         return Ok(None);
     }

@@ -1,10 +1,10 @@
 //! Dispatch: what is sent next, by whom, and when, and what became of it.
 //!
-//! The pure half decides ([`breaker`], [`pace`], [`mod@route`], [`fair`], [`backoff`], [`spacing`], `next`): it reads no clock, draws no
-//! luck of its own and does no I/O. The other half carries out. The `planner` gives lanes their turns and claims messages;
-//! a `courier` takes them through gate, intent and request; the `ledger` makes outcomes durable; the `director` moves
-//! campaigns from hour to end; the `settler` looks after what is in doubt; the `prober` after providers that are; the
-//! `compactor` makes small what is over.
+//! The pure half decides ([`breaker`], [`pace`], [`mod@route`], [`fair`], [`backoff`], [`spacing`],
+//! [`concurrency`], [`weight`], `next`): it reads no clock, draws no luck of its own and does no I/O. The other half
+//! carries out. The `planner` gives lanes their turns and claims messages; a `courier` takes them through gate, intent and
+//! request; the `ledger` makes outcomes durable; the `director` moves campaigns from hour to end; the `settler` looks
+//! after what is in doubt; the `prober` after providers that are; the `compactor` makes small what is over.
 //!
 //! Promised: no request leaves before its intent is durable, and none without the gate; what may have been sent is
 //! never sent by another; a campaign ends by the equation alone; memory does not grow with a campaign.
@@ -12,11 +12,13 @@
 pub mod account;
 pub mod backoff;
 pub mod breaker;
+pub mod concurrency;
 pub mod dice;
 pub mod fair;
 pub mod pace;
 pub mod route;
 pub mod spacing;
+pub mod weight;
 
 mod compactor;
 mod courier;
@@ -63,6 +65,7 @@ impl Dispatcher {
         stop: CancellationToken,
     ) -> Result<Self, crate::store::Error> {
         settler::recover(&shared).await?;
+        prober::recover(&shared)?;
         let (ledger, entries) = tokio::sync::mpsc::channel(ledger::QUEUE);
         tasks.spawn(ledger::keep(Arc::clone(&shared), entries));
         tasks.spawn(planner::run(Arc::clone(&shared), ledger, stop.clone()));

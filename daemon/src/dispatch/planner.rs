@@ -126,7 +126,7 @@ fn fair_id(lane: Lane, state: &LaneState) -> LaneId {
 fn take_turn(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, lane: Lane, granted: usize) -> Result<TurnEnd, Error> {
     let now = shared.clock.mono();
     let candidates = shared.candidates(lane.channel);
-    let account = match route(&candidates, &[], false, now) {
+    let account = match route(&candidates, &[], false, shared.throw(), now) {
         Route::Send { provider, .. } => &shared.accounts[provider],
         Route::Hold(hold) => return Ok(TurnEnd::Held(hold)),
         Route::Repeat { .. } | Route::Stop { .. } => return Ok(TurnEnd::Empty),
@@ -176,7 +176,7 @@ fn route_one(shared: &Shared, claim: &Claim, now: Duration) -> Route {
     for candidate in &mut candidates {
         candidate.enabled = !claim.record.is_barred_at(shared.accounts[candidate.provider].provider.name());
     }
-    route(&candidates, &tried(shared, &claim.record, now), false, now)
+    route(&candidates, &tried(shared, &claim.record, now), false, shared.throw(), now)
 }
 
 /// What the router is told of a message's past. Being throttled is no attempt. A message whose wait is over may be tried
@@ -205,9 +205,7 @@ fn send_off(
     let Some(slots) = slots else { return 0 };
     let Ok(permit) = Arc::clone(&shared.permits).try_acquire_many_owned(n as u32) else {
         shared.store().release(&claims.iter().map(|c| c.id).collect::<Vec<_>>());
-        for _ in 0..slots.requests {
-            account.done();
-        }
+        account.adjust(&slots, 0);
         return 0;
     };
     shared.lane(lane, |state| state.in_flight += n);

@@ -1,4 +1,7 @@
 //! The prober: asks providers how they are, by the request that sends nothing. All at once; a slow one delays nobody.
+//!
+//! Each minute at rest; every five seconds while a provider is suspect, or while a campaign of its channel runs or is due
+//! soon; at once when its breaker asks. It also lets time pass for breakers that nobody asks, and has them kept.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +10,15 @@ use tokio_util::sync::CancellationToken;
 use usher_common::protocol::Level;
 
 use super::account::Account;
+use super::breaker::probing::{self, Outlook};
 use super::shared::Shared;
 use crate::providers::Probe;
+use crate::store::Error;
 
-/// A suspect or half-open provider is looked at this often.
-const LOOK: Duration = Duration::from_millis(500);
-/// A probe of a suspect or half-open provider has failed after this.
-const SUSPECT_LIMIT: Duration = Duration::from_secs(2);
+/// How long before a campaign is due its providers are watched as if it ran.
+const SOON: Duration = Duration::from_mins(10);
+/// Scheduled campaigns are looked through this often.
+const SCHEDULE_LOOK: Duration = Duration::from_secs(5);
 
 /// Probes until `stop` is cancelled.
 pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
@@ -28,13 +33,21 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
 async fn watch(shared: Arc<Shared>, account: Arc<Account>) {
     let mut last: Option<Duration> = None;
     let mut was_well = true;
+    let mut busy = (Duration::ZERO, false);
     loop {
         let now = shared.clock.mono();
-        let wants = account.wants_probe();
-        if wants || last.is_none_or(|at| now.saturating_sub(at) >= shared.settings.probe_every) {
+        if let Some(turn) = account.tick() {
+            shared.turned(&account, &turn);
+        }
+        keep(&shared, &account).await;
+        if now >= busy.0 {
+            busy = (now + SCHEDULE_LOOK, shared.expects_traffic(account.channel(), SOON));
+        }
+        let outlook = Outlook { wanted: account.wants_probe(), suspect: account.is_suspect(), busy: busy.1 };
+        let plan = probing::plan(now, last, outlook, shared.settings.probe_every, shared.settings.probe_limit);
+        if plan.due {
             last = Some(now);
-            let limit = if wants { SUSPECT_LIMIT } else { shared.settings.probe_limit };
-            let (found, turn) = account.probe(limit).await;
+            let (found, turn) = account.probe(plan.limit).await;
             if let Some(turn) = turn {
                 shared.turned(&account, &turn);
             }
@@ -48,8 +61,32 @@ async fn watch(shared: Arc<Shared>, account: Arc<Account>) {
                 tracing::debug!(provider = account.provider.name(), detail, "the probe cannot see everything");
             }
             shared.wake.notify_one();
+            // It may have taken as long as it is to the next one.
+            continue;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(plan.wait).await;
+    }
+}
+
+/// Takes over what the last run knew of the breakers.
+pub(super) fn recover(shared: &Shared) -> Result<(), Error> {
+    for account in shared.accounts() {
+        if let Some(kept) = shared.store().breaker(account.provider.name())?
+            && let Some(turn) = account.resume(&kept)
+        {
+            shared.turned(account, &turn);
+        }
+    }
+    Ok(())
+}
+
+/// Has a breaker kept that has turned. By one task a provider, so that an older row never replaces a newer one.
+async fn keep(shared: &Shared, account: &Account) {
+    let Some(record) = account.to_keep() else { return };
+    let by = super::by_dispatcher();
+    if let Err(error) = shared.store().keep_breaker(&by, account.provider.name(), &record).await {
+        // Nothing that was promised is lost: after a restart it would be closed, and find out for itself.
+        tracing::warn!(provider = account.provider.name(), %error, "the breaker's state could not be kept");
     }
 }
 

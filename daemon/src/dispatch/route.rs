@@ -1,8 +1,9 @@
 //! Which provider carries a message now, or why none does.
 //!
-//! Ordered failover: the first of the channel's providers that may. What is in doubt at one provider never goes to
-//! another, whatever else is free. When all are broken, messages wait: sending to a provider that is known to be down
-//! only makes more doubt.
+//! Providers of one rank are a set, and share its messages by weight; the next rank carries what this one cannot, and
+//! what a recovering one does not take yet. What is in doubt at one provider never goes to another, whatever else is free.
+//! When all are broken, messages wait: sending to a provider that is known to be down only makes more doubt. Chance is
+//! handed in as one throw.
 
 use std::time::Duration;
 
@@ -28,12 +29,18 @@ pub enum Room {
 }
 
 /// One provider of the message's channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
     /// Which one, as the caller counts them.
     pub provider: usize,
     /// Whether an operator lets it send.
     pub enabled: bool,
+    /// Place in the channel's order; those of equal rank are a set.
+    pub rank: u32,
+    /// Its part of what the set carries, above zero.
+    pub weight: f64,
+    /// The share of that which it takes now: below one while it recovers.
+    pub share: f64,
     /// What its breaker says.
     pub permit: Permit,
     /// Whether it has room.
@@ -125,8 +132,9 @@ impl Why {
     }
 }
 
-/// Routes one message among `candidates`, best rank first. `utf8`: its address needs SMTPUTF8.
-pub fn route(candidates: &[Candidate], tried: &[Tried], utf8: bool, now: Duration) -> Route {
+/// Routes one message among `candidates`, best rank first. `utf8`: its address needs SMTPUTF8. `throw`: chance, in
+/// `0.0..1.0`; the same throw gives the same route.
+pub fn route(candidates: &[Candidate], tried: &[Tried], utf8: bool, throw: f64, now: Duration) -> Route {
     use OutcomeClass::{Accepted, Recipient, Refused, Unknown};
     if let Some(last) = tried.iter().find(|tried| matches!(tried.class, Accepted | Recipient | Refused)) {
         return Route::Stop { class: last.class };
@@ -135,25 +143,81 @@ pub fn route(candidates: &[Candidate], tried: &[Tried], utf8: bool, now: Duratio
         return repeat(candidates, doubt, now);
     }
     let mut holds = Holds::default();
-    let usable = |candidate: &&Candidate| candidate.enabled && (candidate.traits.smtp_utf8 || !utf8);
-    let last_try = |provider: usize| tried.iter().rfind(|tried| tried.provider == provider);
+    let mut throw = throw;
+    let mut passed_over = None;
     // Those that this message has not tried come first: one that just failed it is the worse guess.
     for fresh in [true, false] {
-        for candidate in candidates.iter().filter(usable) {
-            let earlier = last_try(candidate.provider);
-            if earlier.is_none() != fresh {
+        for set in candidates.chunk_by(|a, b| a.rank == b.rank) {
+            let asked = Asked { tried, utf8, fresh, now };
+            let ready = |candidate: &&Candidate| matches!(asked.of(candidate), Some(Ok(_)));
+            let share = set.iter().filter(ready).map(|candidate| candidate.share).fold(0.0, f64::max);
+            if share > 0.0 {
+                let chosen = pick(set.iter().filter(ready), (throw / share).min(1.0));
+                let send = chosen
+                    .map(|chosen| Route::Send { provider: chosen.provider, probe: chosen.permit == Permit::Probe });
+                match send {
+                    Some(send) if throw < share => return send,
+                    // A recovering one leaves this message to the next rank, if there is one that can.
+                    send => passed_over = passed_over.or(send),
+                }
+                throw = (throw - share) / (1.0 - share);
                 continue;
             }
-            match (may_send(candidate, now), earlier) {
-                (Ok(_), Some(earlier)) if now < earlier.again_at => holds.add(Why::Backoff, Some(earlier.again_at)),
-                (Ok(probe), _) => return Route::Send { provider: candidate.provider, probe },
-                // Room that we deny ourselves is no failure of the provider, and no reason to move on.
-                (Err(hold @ Hold { why: Why::Pace | Why::Concurrency, .. }), None) => return Route::Hold(hold),
-                (Err(hold), _) => holds.add(hold.why, hold.until),
+            for candidate in set {
+                match asked.of(candidate) {
+                    // Room that we deny ourselves is no failure of the provider, and no reason to move on.
+                    Some(Err(hold @ Hold { why: Why::Pace | Why::Concurrency, .. })) if fresh => {
+                        return passed_over.unwrap_or(Route::Hold(hold));
+                    }
+                    Some(Err(hold)) => holds.add(hold.why, hold.until),
+                    _ => {}
+                }
             }
         }
     }
-    Route::Hold(holds.earliest())
+    passed_over.unwrap_or(Route::Hold(holds.earliest()))
+}
+
+/// One question to each candidate.
+struct Asked<'a> {
+    tried: &'a [Tried],
+    utf8: bool,
+    fresh: bool,
+    now: Duration,
+}
+
+impl Asked<'_> {
+    /// Whether a candidate may send, and if so as a probe; `None` if it is not asked this time.
+    fn of(&self, candidate: &Candidate) -> Option<Result<bool, Hold>> {
+        if !candidate.enabled || (self.utf8 && !candidate.traits.smtp_utf8) {
+            return None;
+        }
+        let earlier = self.tried.iter().rfind(|tried| tried.provider == candidate.provider);
+        if earlier.is_none() != self.fresh {
+            return None;
+        }
+        Some(match (may_send(candidate, self.now), earlier) {
+            (Ok(_), Some(earlier)) if self.now < earlier.again_at => {
+                Err(Hold { why: Why::Backoff, until: Some(earlier.again_at) })
+            }
+            (asked, _) => asked,
+        })
+    }
+}
+
+/// One of a set by weight: `throw` in `0.0..=1.0` falls on one of the stretches that the weights are laid out to.
+fn pick<'a>(set: impl Iterator<Item = &'a Candidate> + Clone, throw: f64) -> Option<&'a Candidate> {
+    let weight = |candidate: &Candidate| candidate.weight * candidate.share;
+    let mut left = throw * set.clone().map(weight).sum::<f64>();
+    let mut last = None;
+    for candidate in set {
+        last = Some(candidate);
+        left -= weight(candidate);
+        if left < 0.0 {
+            break;
+        }
+    }
+    last
 }
 
 /// A message in doubt belongs to the provider where the doubt is.
@@ -179,7 +243,7 @@ fn repeat(candidates: &[Candidate], doubt: &Tried, now: Duration) -> Route {
 fn may_send(candidate: &Candidate, now: Duration) -> Result<bool, Hold> {
     let hold = |why, until| Err(Hold { why, until });
     let probe = match candidate.permit {
-        Permit::Go => false,
+        Permit::Go | Permit::Few(_) => false,
         Permit::No { until } => return hold(Why::Breaker, Some(until)),
         // A guest's message is no probe where nobody could say afterwards whether it was sent.
         Permit::Probe if candidate.traits.keeps_keys.is_none() => return hold(Why::Breaker, None),

@@ -146,12 +146,13 @@ async fn settle(shared: &Arc<Shared>, account: &Arc<Account>, mut members: Vec<O
         return Ok(());
     }
     let Some(slots) = account.reserve(members.len()) else { return Ok(()) };
-    account.adjust(slots.requests, 1);
+    account.adjust(&slots, 1);
     let begun = shared.clock.mono();
+    let call = account.begin(slots.leave);
     let answers = account.provider.send(&prepared).await;
     let latency = shared.clock.mono().saturating_sub(begun);
-    account.done();
-    courier::count(shared, account, &answers, latency);
+    courier::count(shared, account, call, &answers, latency);
+    account.done(slots.leave);
     record(shared, account, &members, &outgoing, &answers, latency).await
 }
 

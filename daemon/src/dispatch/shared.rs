@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
-use usher_common::model::{CampaignId, Channel, ProviderRow};
+use usher_common::model::{CampaignId, Channel, ProviderRow, Timestamp};
 use usher_common::protocol::Level;
 
 use super::account::{Account, Turn};
-use super::{Candidate, Hold, Why};
+use super::{Candidate, Dice, Hold, Why};
 use crate::campaigns::compose::Kit;
 use crate::campaigns::{CampaignError, Campaigns};
 use crate::clock::Clock;
@@ -56,6 +56,8 @@ pub(super) struct LaneState {
 #[derive(Default)]
 struct Inner {
     lanes: BTreeMap<Lane, LaneState>,
+    /// Campaigns that are scheduled: their hour and their channels.
+    due: BTreeMap<CampaignId, (Timestamp, Vec<Channel>)>,
     kits: HashMap<CampaignId, Arc<Kit>>,
     /// Campaigns of which something changed since the publisher and the director looked.
     to_publish: BTreeSet<CampaignId>,
@@ -91,6 +93,7 @@ pub struct Shared {
     pub(super) clients: watch::Sender<u32>,
     inner: Mutex<Inner>,
     total: Mutex<Window>,
+    dice: Mutex<Dice>,
     failed: watch::Sender<Option<String>>,
     /// When the planner was last seen, in milliseconds of monotonic time.
     seen: AtomicU64,
@@ -106,6 +109,8 @@ impl Shared {
         board: Board,
         metrics: Arc<Metrics>,
     ) -> Self {
+        // Chance only spreads messages among providers; the moment is seed enough.
+        let dice = Mutex::new(Dice::seeded(clock.now().0 as u64));
         let permits = Arc::new(Semaphore::new(settings.max_concurrent));
         Self {
             campaigns,
@@ -120,6 +125,7 @@ impl Shared {
             clients: watch::Sender::new(0),
             inner: Mutex::default(),
             total: Mutex::default(),
+            dice,
             failed: watch::Sender::new(None),
             seen: AtomicU64::new(0),
         }
@@ -250,6 +256,28 @@ impl Shared {
         self.wake.notify_one();
     }
 
+    /// Notes a scheduled campaign's hour and channels; `None` when it is not scheduled any more.
+    pub(super) fn set_due(&self, campaign: CampaignId, due: Option<(Timestamp, &[Channel])>) {
+        let mut inner = self.inner();
+        match due {
+            Some((at, channels)) if inner.due.get(&campaign).is_none_or(|known| known.0 != at) => {
+                inner.due.insert(campaign, (at, channels.to_vec()));
+            }
+            Some(_) => {}
+            None => {
+                inner.due.remove(&campaign);
+            }
+        }
+    }
+
+    /// Whether a campaign of this channel runs, or is due `within` from now.
+    pub(super) fn expects_traffic(&self, channel: Channel, within: Duration) -> bool {
+        let soon = self.clock.now().plus_millis(within.as_millis() as i64);
+        let inner = self.inner();
+        inner.lanes.keys().any(|lane| lane.channel == channel)
+            || inner.due.values().any(|(at, channels)| *at <= soon && channels.contains(&channel))
+    }
+
     pub(super) fn lanes(&self) -> Vec<(Lane, LaneState)> {
         self.inner().lanes.iter().map(|(lane, state)| (*lane, state.clone())).collect()
     }
@@ -288,18 +316,24 @@ impl Shared {
         of_channel.map(|(n, account)| account.candidate(n)).collect()
     }
 
+    /// Chance for one route.
+    pub(super) fn throw(&self) -> f64 {
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner).unit()
+    }
+
     /// Tells of a breaker that turned, and lets the planner see whether that changes anything.
     pub(super) fn turned(&self, account: &Account, turn: &Turn) {
         use usher_common::model::BreakerState;
         let name = account.provider.name();
-        let level = if turn.to == BreakerState::Closed { Level::Info } else { Level::Error };
+        let level = if turn.to == BreakerState::Open { Level::Error } else { Level::Info };
         let text = match turn.to {
-            BreakerState::Closed => format!("breaker closed: it answers again (was {})", turn.from),
+            BreakerState::Closed => "breaker closed: it carries its whole share again".to_owned(),
             BreakerState::Open => format!("breaker opened: {}; {}", turn.why, self.standby(account)),
-            _ => format!("breaker {}: one try at a time", turn.to),
+            BreakerState::Recovering => "breaker recovering: it answers again, and takes a tenth at first".to_owned(),
+            _ => format!("breaker {}: a probe first, then a few messages", turn.to),
         };
         self.board.tell(self.clock.now(), level, format!("provider {name}"), text);
-        self.metrics.breaker(name, turn.to != BreakerState::Closed);
+        self.metrics.breaker(name, matches!(turn.to, BreakerState::Open | BreakerState::HalfOpen));
         self.wake.notify_one();
     }
 

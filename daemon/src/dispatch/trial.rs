@@ -100,8 +100,9 @@ impl Shared {
             AuditEntry::Act { act: "campaign.test".into(), object: campaign.to_string(), detail: message.to_string() };
         self.store().audit(by, &[told, intent]).await?;
         let begun = self.clock.mono();
+        let call = account.begin_unreserved();
         let answers = account.provider.send(&prepared).await;
-        courier::count(self, account, &answers, self.clock.mono().saturating_sub(begun));
+        courier::count(self, account, call, &answers, self.clock.mono().saturating_sub(begun));
         let Some(answer) = answers.into_iter().next() else {
             return Err(not_taken(OutcomeClass::Unknown, "no answer".to_owned()));
         };

@@ -33,6 +33,7 @@ pub fn set_up(
         let setup = Setup {
             provider,
             rank: settings.rank,
+            weight: settings.weight,
             rate: settings.rate_per_second,
             burst: settings.burst,
             max_in_flight: u32::try_from(config.in_flight()).unwrap_or(u32::MAX),

@@ -9,6 +9,7 @@ pub mod engine;
 
 mod again;
 mod archive;
+mod breakers;
 mod campaigns;
 mod claims;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod space;
 use std::sync::Arc;
 
 pub use archive::Compaction;
+pub use breakers::BreakerRecord;
 pub use campaigns::{CampaignRow, MAX_TEXT, NewCampaign};
 pub use claims::{Claim, ClaimId, Lane};
 pub use counts::CampaignCounts;

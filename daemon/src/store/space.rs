@@ -53,6 +53,8 @@ pub(super) const HEARD: Space = Space::new(0x48);
 pub(super) const ORPHAN: Space = Space::new(0x49);
 /// Addresses that must not be written to, by keyed hash.
 pub(super) const SUPPRESSED: Space = Space::new(0x50);
+/// Breakers of providers, by the provider's name.
+pub(super) const BREAKER: Space = Space::new(0x60);
 
 /// One id.
 pub(super) fn id(id: u64) -> Vec<u8> {

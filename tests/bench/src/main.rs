@@ -6,6 +6,7 @@
 
 mod bare;
 mod big;
+mod breaker;
 mod commits;
 mod import;
 mod messages;
@@ -31,7 +32,7 @@ use table::Line;
 #[derive(Debug, Parser)]
 #[command(name = "usher-bench", version)]
 struct Flags {
-    /// What to measure; everything but `sustained` unless told
+    /// What to measure; everything but `sustained` and `breaker` unless told
     #[command(subcommand)]
     what: Option<What>,
     /// Few of everything, `sustained` too: proves that the benchmark runs, and measures nothing
@@ -102,6 +103,12 @@ enum What {
         /// How long: `90s` or `5m`
         #[arg(long = "for", default_value = "5m", value_parser = span)]
         span: Duration,
+    },
+    /// How fast a breaker opens, by rate and fault, and how often for nothing: no daemon, and no clock but a virtual one
+    Breaker {
+        /// Runs of each, every one with luck of its own
+        #[arg(long, default_value_t = 200)]
+        seeds: u64,
     },
     /// The providers that the others send to
     #[command(hide = true)]
@@ -192,6 +199,7 @@ impl What {
             Self::Stored { .. } => "stored",
             Self::Watched { .. } => "watched",
             Self::Sustained { .. } => "sustained",
+            Self::Breaker { .. } => "breaker",
             Self::Sink { .. } => "sink",
         }
     }
@@ -211,6 +219,7 @@ async fn one(part: What, small: bool) -> anyhow::Result<Vec<Line>> {
         What::Stored { stored } => stored::measure(few(FEWER), if small { 6 * SMALL } else { stored }).await,
         What::Watched { messages } => watched::measure(few(messages)).await,
         What::Sustained { span } => sustained::measure(few(MESSAGES), if small { SMALL_SPAN } else { span }).await,
+        What::Breaker { seeds } => Ok(breaker::measure(if small { 3 } else { seeds }, small)),
         What::Sink { .. } => Ok(Vec::new()),
     }
 }

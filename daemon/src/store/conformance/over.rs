@@ -81,7 +81,8 @@ async fn an_ended_campaign_takes_less_room_and_says_the_same() {
         let mut attempt = open.message.record.attempts[0].clone();
         attempt.no = open.intent.attempt;
         let (lane, message, record) = (desk.lane(Channel::Sms), open.message.id, open.message.record);
-        let write = OutcomeWrite { lane, message, record, attempt, next: Next::Accepted };
+        let next = Next::Accepted;
+        let write = OutcomeWrite { lane, message, record, attempt, next, by_provider_id: false };
         desk.store.record_outcomes(&by(), &[write], DAY).await.unwrap();
     }
     assert_eq!((desk.count(MessageState::Unknown), desk.count(MessageState::Accepted)), (0, 503));
