@@ -261,8 +261,8 @@ pub enum Request {
         /// The list.
         list: ListId,
     },
-    /// Everything that was to reach a person, in all campaigns. Of several on one list who share the address, the one to whom the
-    /// list's look-up leads.
+    /// Everything that was to reach a person, in all campaigns. Of several on one list who share the address, the one to
+    /// whom the list's look-up leads.
     GuestTrace {
         /// One of its e-mail addresses or telephone numbers, as somebody would type it.
         address: String,

@@ -1,7 +1,7 @@
 //! The states of a campaign: which act leads where, and the equation by which it ends.
 //!
-//! Promises that no act skips a check (a draft is never sent, an ended campaign runs again only to send what did not get through) and that "finished" is
-//! reached by counting alone: every guest accounted for, nothing open, nothing in doubt.
+//! Promises that no act skips a check (a draft is never sent, an ended campaign runs again only to send what did not get
+//! through) and that "finished" is reached by counting alone: every guest accounted for, nothing open, nothing in doubt.
 
 use thiserror::Error;
 use usher_common::model::{CampaignState, StateCounts};
@@ -98,7 +98,8 @@ fn allowed(state: CampaignState, event: Event) -> Option<CampaignState> {
         (S::Approved | S::Scheduled, Event::Start)
         | (S::Paused, Event::Resume)
         | (S::Running | S::Settling | S::Partial, Event::Resend) => S::Running,
-        // What is settling has nothing left to send, so there is nothing to pause. What is paused stays so, with more to send.
+        // What is settling has nothing left to send, so there is nothing to pause. What is paused stays so, with more to
+        // send.
         (S::Running, Event::Pause) | (S::Paused, Event::Resend) => S::Paused,
         // A cancelled one may have messages in doubt; they are settled all the same.
         (S::Draft | S::Approved | S::Scheduled | S::Running | S::Paused | S::Settling, Event::Cancel) => S::Cancelled,

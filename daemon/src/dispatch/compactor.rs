@@ -1,7 +1,8 @@
 //! The compactor: puts the messages of campaigns that are over together, some hundred at a time, when there is nothing
 //! better to do.
 //!
-//! Promises: while anything is being sent it makes one commit a second at most; whatever it has done is done for good, and a start goes on from there.
+//! Promises: while anything is being sent it makes one commit a second at most; whatever it has done is done for good,
+//! and a start goes on from there.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
