@@ -2,6 +2,20 @@
 
 use usher_common::model::Timestamp;
 
+/// Seconds of `90s`, `30m`, `2h` or `1d`.
+pub fn seconds(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no duration: write 90s, 30m, 2h or 1d");
+    let unit = match text.chars().last().ok_or_else(wrong)? {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| wrong())?;
+    number.checked_mul(unit).filter(|n| *n > 0).ok_or_else(wrong)
+}
+
 /// `12,345`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
@@ -136,5 +150,16 @@ mod tests {
         assert_eq!(age(at.plus_millis(125_000), at), "2m");
         assert_eq!(age(at, at.plus_millis(5_000)), "0s");
         assert_eq!(time_of_day(Timestamp(i64::MAX)), "-");
+    }
+
+    #[test]
+    fn durations_have_a_unit_and_are_longer_than_nothing() {
+        assert_eq!(seconds("90s"), Ok(90));
+        assert_eq!(seconds("30m"), Ok(1_800));
+        assert_eq!(seconds("2h"), Ok(7_200));
+        assert_eq!(seconds("1d"), Ok(86_400));
+        for wrong in ["", "5", "m", "0s", "-1s", "1w", "99999999999999999999d", "5µ"] {
+            assert!(seconds(wrong).is_err_and(|why| why.contains("30m")), "{wrong}");
+        }
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use usher_common::model::{
     AttemptNo, AttemptRow, Audience, BreakerState, CampaignClass, CampaignDetail, CampaignId, CampaignRow,
-    CampaignSpec, CampaignState, Channel, ChannelProgress, Guest, GuestId, GuestRow, Health, ListId, MessageDetail,
-    MessageId, MessageRow, MessageState, OutcomeClass, Overview, Provenance, ProviderKind, ProviderRow, Reach, Rsvp,
-    Schedule, StateCounts, Timestamp,
+    CampaignSpec, CampaignState, Channel, ChannelProgress, Control, ControlKind, Guest, GuestId, GuestRow, Health,
+    ListId, MessageDetail, MessageId, MessageRow, MessageState, OutcomeClass, Overview, Provenance, ProviderKind,
+    ProviderRow, Reach, Rsvp, Schedule, StateCounts, Target, Timestamp,
 };
 use usher_common::protocol::{Level, LogEvent, Row, TYPES, Topic, Welcome};
 
@@ -61,6 +61,7 @@ pub fn overview() -> Overview {
         rate: 412.4,
         error_rate_percent: 4.2,
         processing_p95_ms: Some(340),
+        controls: Vec::new(),
         campaigns_open: 3,
         no_standby: vec![Channel::Sms],
         clients: 3,
@@ -80,6 +81,7 @@ pub fn providers() -> Vec<ProviderRow> {
         breaker: BreakerState::Closed,
         since: NOW.plus_millis(-93_600_000),
         retry_at: None,
+        controls: Vec::new(),
         throttled_until: None,
         in_flight: 12,
         accepted: 31_077,
@@ -119,6 +121,18 @@ pub fn providers() -> Vec<ProviderRow> {
         ..row("twilio", ProviderKind::Twilio, Channel::Sms, 1)
     };
     vec![resend, row("smtp-backup", ProviderKind::Smtp, Channel::Email, 2), twilio]
+}
+
+/// A drain that has half an hour to go.
+pub fn drained(provider: &str) -> Control {
+    Control {
+        target: Target::Provider(provider.to_owned()),
+        kind: ControlKind::Drained,
+        by: "uid 1000 (ana)".to_owned(),
+        reason: "its status page is red".to_owned(),
+        since: NOW.plus_millis(-60_000),
+        until: Some(NOW.plus_millis(1_800_000)),
+    }
 }
 
 fn campaign(id: u64, name: &str, state: CampaignState, of: StateCounts) -> CampaignRow {

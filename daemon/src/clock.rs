@@ -65,6 +65,14 @@ impl Clock {
     }
 }
 
+/// A time as a line tells it: the hour alone where it is today's at `now`, in UTC.
+pub fn utc(at: Timestamp, now: Timestamp) -> String {
+    let day = |at: Timestamp| at.0.div_euclid(86_400_000);
+    let format = if day(at) == day(now) { "%H:%M:%S UTC" } else { "%Y-%m-%d %H:%M UTC" };
+    let instant = jiff::Timestamp::from_millisecond(at.0).unwrap_or(jiff::Timestamp::MAX);
+    instant.strftime(format).to_string()
+}
+
 fn machine() -> i64 {
     // A clock before 1970 is a broken clock; the store's commit times never go back all the same.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

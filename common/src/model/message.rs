@@ -313,6 +313,8 @@ pub struct Doubt {
     /// Until when the provider can be asked again under the key of that attempt, which the daemon does by itself; `None`
     /// where the provider keeps no keys.
     pub asked_until: Option<Timestamp>,
+    /// What is done about it now, in a few words.
+    pub step: String,
 }
 
 /// What an operator says of a message in doubt.

@@ -5,6 +5,7 @@
 
 mod campaign;
 mod channel;
+mod control;
 mod guest;
 mod ids;
 mod import;
@@ -13,12 +14,14 @@ mod overview;
 mod provider;
 mod template;
 mod time;
+mod why;
 
 pub use campaign::{
     Audience, CampaignClass, CampaignDetail, CampaignRow, CampaignSpec, CampaignState, ChannelProgress, Estimate,
     EstimateLine, Reach, Schedule, WhatsAppParameter, WhatsAppTemplate,
 };
 pub use channel::Channel;
+pub use control::{Control, ControlKind, Steer, Target};
 pub use guest::{BulkChange, Guest, GuestChange, GuestListRow, GuestRow, Provenance, Rsvp};
 pub use ids::{AttemptNo, CampaignId, GuestId, ListId, MessageId, ParseIdError};
 pub use import::{ImportProblem, ImportProgress, ProblemKind, Severity};
@@ -30,3 +33,4 @@ pub use overview::{Health, Overview};
 pub use provider::{BreakerState, ProviderKind, ProviderRow};
 pub use template::{Rendered, TOKENS, TemplateBody, TemplateRow};
 pub use time::Timestamp;
+pub use why::{Bind, Limit, Why};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Channel, StateCounts, Timestamp};
+use super::{Channel, Control, StateCounts, Timestamp};
 
 /// One word for how something is. Always shown as word, glyph and colour together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -65,6 +65,8 @@ pub struct Overview {
     pub processing_p95_ms: Option<u32>,
     /// Campaigns that run, wait, or are paused.
     pub campaigns_open: u32,
+    /// What operators keep in force: holds, and how providers are steered; oldest first.
+    pub controls: Vec<Control>,
     /// Channels that have one provider only, so that nothing takes over when it breaks.
     pub no_standby: Vec<Channel>,
     /// Consoles and other clients attached.

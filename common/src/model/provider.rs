@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Channel, Health, OutcomeClass, Timestamp};
+use super::{Channel, Control, Health, OutcomeClass, Timestamp};
 
 /// Which adapter speaks to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -101,6 +101,8 @@ pub struct ProviderRow {
     pub since: Timestamp,
     /// When an open breaker tries again.
     pub retry_at: Option<Timestamp>,
+    /// What operators keep in force over it.
+    pub controls: Vec<Control>,
     /// Until when the provider asked us to wait.
     pub throttled_until: Option<Timestamp>,
     /// Requests under way.

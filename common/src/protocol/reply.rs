@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    CampaignDetail, CampaignRow, Doubt, Estimate, GuestId, GuestListRow, GuestRow, ImportProgress, MessageDetail,
-    MessageId, MessageRow, Overview, ProviderRow, Rendered, TemplateBody, TemplateRow, Trace,
+    CampaignDetail, CampaignRow, Control, Doubt, Estimate, GuestId, GuestListRow, GuestRow, ImportProgress,
+    MessageDetail, MessageId, MessageRow, Overview, ProviderRow, Rendered, TemplateBody, TemplateRow, Trace, Why,
 };
 
 /// A window of guests.
@@ -109,6 +109,10 @@ pub enum Reply {
     Trace(Box<Trace>),
     /// To `Doubts`.
     Doubts(DoubtPage),
+    /// To `Controls`.
+    Controls(Vec<Control>),
+    /// To `Why`.
+    Why(Vec<Why>),
     /// An answer that this client does not know.
     #[serde(other)]
     Unknown,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     BulkChange, CampaignId, CampaignSpec, Channel, GuestChange, GuestId, ListId, MessageId, MessageState, Schedule,
-    TemplateBody, Verdict,
+    Steer, Target, TemplateBody, Verdict,
 };
 
 use super::codec::bytes;
@@ -288,6 +288,48 @@ pub enum Request {
         /// Which.
         id: CampaignId,
     },
+    /// What operators keep in force over sending.
+    Controls,
+    /// Why something moves as it does: a campaign, a provider, or every campaign that runs.
+    Why {
+        /// What is asked about.
+        target: Target,
+    },
+    /// Stops sending, within a second. What is under way ends; everything else waits, and nothing moves elsewhere.
+    Hold {
+        /// What is held.
+        target: Target,
+        /// For how long, in seconds; `None` until it is released.
+        seconds: Option<u64>,
+    },
+    /// Ends a hold. Lanes begin again one after the other within some seconds.
+    Release {
+        /// What was held.
+        target: Target,
+    },
+    /// Steers a provider for a time. Needs a reason.
+    ProviderSteer {
+        /// Which, by its name in the configuration.
+        provider: String,
+        /// How.
+        steer: Steer,
+        /// For how long, in seconds: 1 to 30 days.
+        seconds: u64,
+    },
+    /// Takes back how a provider is steered. One that was drained comes back with a share that grows.
+    ProviderEnable {
+        /// Which.
+        provider: String,
+    },
+    /// Sends a letter of one line through a provider, drained and held or not.
+    ProviderTest {
+        /// Which.
+        provider: String,
+        /// To this address, number, or Slack id.
+        to: String,
+        /// In whose name; `None` where there is one organisation only.
+        organisation: Option<String>,
+    },
     /// A request that this daemon does not know.
     #[serde(other)]
     Unknown,
@@ -314,6 +356,8 @@ impl Request {
             | Self::CampaignEstimate { .. }
             | Self::GuestTrace { .. }
             | Self::Doubts { .. }
+            | Self::Controls
+            | Self::Why { .. }
             | Self::Unknown => Answer::Reads,
             Self::GuestAdd { .. }
             | Self::GuestEdit { .. }
@@ -335,7 +379,12 @@ impl Request {
             | Self::CampaignEdit { .. }
             | Self::ListDelete { .. }
             | Self::DoubtSettle { .. }
-            | Self::CampaignResend { .. } => Answer::Acts,
+            | Self::CampaignResend { .. }
+            | Self::Hold { .. }
+            | Self::Release { .. }
+            | Self::ProviderSteer { .. }
+            | Self::ProviderEnable { .. }
+            | Self::ProviderTest { .. } => Answer::Acts,
         }
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use usher_common::model::{
-    AttemptNo, AttemptRow, Audience, BreakerState, BulkChange, CampaignClass, CampaignDetail, CampaignId, CampaignRow,
-    CampaignSpec, CampaignState, Channel, ChannelProgress, Doubt, Estimate, EstimateLine, Guest, GuestChange, GuestId,
-    GuestListRow, GuestRow, Health, ImportProblem, ImportProgress, ListId, MessageDetail, MessageId, MessageRow,
-    MessageState, OutcomeClass, Overview, ProblemKind, Provenance, ProviderKind, ProviderRow, Reach, Rendered, Rsvp,
-    Schedule, Severity, StateCounts, TemplateBody, TemplateRow, Timestamp, Trace, TracedGuest, TracedMessage,
-    TracedSuppression, WhatsAppParameter, WhatsAppTemplate,
+    AttemptNo, AttemptRow, Audience, Bind, BreakerState, BulkChange, CampaignClass, CampaignDetail, CampaignId,
+    CampaignRow, CampaignSpec, CampaignState, Channel, ChannelProgress, Control, ControlKind, Doubt, Estimate,
+    EstimateLine, Guest, GuestChange, GuestId, GuestListRow, GuestRow, Health, ImportProblem, ImportProgress, Limit,
+    ListId, MessageDetail, MessageId, MessageRow, MessageState, OutcomeClass, Overview, ProblemKind, Provenance,
+    ProviderKind, ProviderRow, Reach, Rendered, Rsvp, Schedule, Severity, StateCounts, Steer, Target, TemplateBody,
+    TemplateRow, Timestamp, Trace, TracedGuest, TracedMessage, TracedSuppression, WhatsAppParameter, WhatsAppTemplate,
+    Why,
 };
 use usher_common::protocol::{
     Act, ClientFrame, CsvPage, DoubtPage, EffectLine, GuestName, GuestPage, Have, Level, LogEvent, MessagePage,
@@ -120,6 +121,10 @@ fn detail() -> CampaignDetail {
     }
 }
 
+fn control(target: Target, kind: ControlKind) -> Control {
+    Control { target, kind, by: text("uid 1000 (ada)"), reason: text("looks ill"), since: at(1), until: Some(at(2)) }
+}
+
 fn provider() -> ProviderRow {
     ProviderRow {
         name: text("resend"),
@@ -130,6 +135,7 @@ fn provider() -> ProviderRow {
         breaker: BreakerState::HalfOpen,
         since: at(3),
         retry_at: Some(at(4)),
+        controls: vec![control(Target::Provider(text("resend")), ControlKind::Drained)],
         throttled_until: Some(at(5)),
         in_flight: 6,
         accepted: 700,
@@ -158,6 +164,7 @@ fn overview() -> Overview {
         error_rate_percent: 2.5,
         processing_p95_ms: Some(77),
         campaigns_open: 2,
+        controls: vec![control(Target::All, ControlKind::Held)],
         no_standby: vec![Channel::Sms],
         clients: 3,
         memory_bytes: 64_000_000,
@@ -279,6 +286,21 @@ pub(crate) fn requests() -> Vec<Request> {
             verdict: usher_common::model::Verdict::Resend,
         },
         Request::CampaignResend { id: CampaignId(12) },
+        Request::Controls,
+        Request::Why { target: Target::Provider(text("twilio")) },
+        Request::Hold { target: Target::Organisation(text("ada-and-ben")), seconds: Some(600) },
+        Request::Release { target: Target::Campaign(CampaignId(12)) },
+        Request::ProviderSteer {
+            provider: text("twilio"),
+            steer: Steer::FailOver { to: Some(text("vonage")) },
+            seconds: 1_800,
+        },
+        Request::ProviderEnable { provider: text("twilio") },
+        Request::ProviderTest {
+            provider: text("twilio"),
+            to: text("+12125550101"),
+            organisation: Some(text("ada-and-ben")),
+        },
         Request::Unknown,
     ]
 }
@@ -350,9 +372,24 @@ pub(crate) fn replies() -> Vec<Reply> {
                 message: message(),
                 since: at(8),
                 asked_until: Some(at(9)),
+                step: text("its report is waited for"),
             }],
             total: 3,
         }),
+        Reply::Controls(vec![
+            control(Target::Provider(text("twilio")), ControlKind::Preferred),
+            control(Target::Provider(text("twilio")), ControlKind::Weighed(2.5)),
+        ]),
+        Reply::Why(vec![Why {
+            target: Target::Campaign(CampaignId(12)),
+            channel: Some(Channel::Sms),
+            waiting: 412,
+            now: Bind { limit: Limit::Hold, text: text("held by ada"), until: Some(at(10)) },
+            next: Some(Bind { limit: Limit::Pace, text: text("the pace of twilio"), until: None }),
+            done: Some(at(11)),
+            assuming: text("at 50 a second"),
+            line: text("412 sms messages wait: held by ada"),
+        }]),
         Reply::Unknown,
     ]
 }

@@ -1,10 +1,12 @@
-//! Acting: the menu of what can be done to a campaign, and the dialog of one act with its effect and its reason.
-//!
-//! The dialog opens with Cancel in focus. What cannot be taken back asks for the campaign's name. It remembers the state
-//! that the operator saw: when the campaign has moved on since, it does not act.
+//! What can be done to campaigns, providers and messages in doubt: the words for it, what it asks for, what it asks of the
+//! daemon.
 
-use usher_common::model::{CampaignId, CampaignRow, CampaignState};
-use usher_common::protocol::{EffectLine, Request};
+use usher_common::model::{
+    CampaignId, CampaignRow, CampaignState, ControlKind, MessageId, ProviderRow, Steer, Target, Verdict,
+};
+use usher_common::protocol::Request;
+
+use crate::figures;
 
 /// Something that can be done to a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -92,150 +94,243 @@ impl CampaignAct {
     }
 }
 
-/// What can be done to one campaign.
+/// Something that can be done to a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProviderAct {
+    /// Give it nothing new.
+    Drain,
+    /// Drain it and prefer another.
+    FailOver,
+    /// Let it come first.
+    Prefer,
+    /// Give it another weight.
+    Weigh,
+    /// Take back how it is steered.
+    Enable,
+    /// Stop what it would carry.
+    Hold,
+    /// End that.
+    Release,
+    /// Send a line by it.
+    Test,
+}
+
+impl ProviderAct {
+    /// All of them.
+    pub const ALL: [Self; 8] =
+        [Self::Drain, Self::FailOver, Self::Enable, Self::Test, Self::Prefer, Self::Weigh, Self::Hold, Self::Release];
+
+    /// The word on buttons and on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::FailOver => "failover",
+            Self::Prefer => "prefer",
+            Self::Weigh => "weigh",
+            Self::Enable => "enable",
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Test => "test",
+        }
+    }
+
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Drain => "nothing new goes to it; others carry its messages",
+            Self::FailOver => "drain it, and prefer another one",
+            Self::Prefer => "it comes first in its channel",
+            Self::Weigh => "another weight among those of its rank",
+            Self::Enable => "take back drain, preference and weight",
+            Self::Hold => "what it would carry waits, and moves nowhere",
+            Self::Release => "what it would carry goes on",
+            Self::Test => "send you one line by it",
+        }
+    }
+
+    /// Whether what is in force over the provider allows it.
+    fn fits(self, row: &ProviderRow) -> bool {
+        let is = |kind: ControlKind| row.controls.iter().any(|control| control.kind == kind);
+        let (held, drained) = (is(ControlKind::Held), is(ControlKind::Drained));
+        match self {
+            Self::Drain | Self::FailOver => !drained,
+            Self::Prefer => !drained && !is(ControlKind::Preferred),
+            Self::Enable => row.controls.iter().any(|control| control.kind != ControlKind::Held),
+            Self::Hold => !held,
+            Self::Release => held,
+            Self::Weigh | Self::Test => true,
+        }
+    }
+}
+
+/// What something is done to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A campaign.
+    Campaign(CampaignId),
+    /// Messages of a campaign that are in doubt: one, or all of them.
+    Doubt(CampaignId, Option<MessageId>),
+    /// A provider.
+    Provider(String),
+    /// What is held.
+    Held(Target),
+}
+
+/// Something that can be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// To a campaign.
+    Campaign(CampaignAct),
+    /// To messages in doubt.
+    Settle(Verdict),
+    /// To a provider.
+    Provider(ProviderAct),
+    /// To what is held.
+    Release,
+}
+
+/// What was typed into a dialog.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Inputs {
+    /// Why.
+    pub reason: String,
+    /// The name of what it is done to.
+    pub name: String,
+    /// For how long.
+    pub span: String,
+    /// What else the deed asks for.
+    pub what: String,
+}
+
+impl Deed {
+    /// The words on buttons.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Campaign(act) => act.word(),
+            Self::Settle(Verdict::Accepted) => "accepted",
+            Self::Settle(Verdict::Resend) => "resend",
+            Self::Settle(_) => "failed",
+            Self::Provider(act) => act.word(),
+            Self::Release => "release",
+        }
+    }
+
+    /// What it does, and whether it can be taken back.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Campaign(act) => act.describe(),
+            Self::Settle(Verdict::Accepted) => "settle what is in doubt: it was accepted",
+            Self::Settle(Verdict::Resend) => "settle what is in doubt: send again; may be heard twice",
+            Self::Settle(_) => "settle what is in doubt: it did not get through",
+            Self::Provider(act) => act.describe(),
+            Self::Release => "let it go: it begins again within seconds",
+        }
+    }
+
+    /// Whether the name of what it is done to must be typed.
+    pub fn asks_for_name(self) -> bool {
+        match self {
+            Self::Campaign(act) => act.asks_for_name(),
+            Self::Settle(verdict) => verdict == Verdict::Resend,
+            Self::Provider(_) | Self::Release => false,
+        }
+    }
+
+    /// For how long it is done unless something else is typed; `None` where it is done once and for all.
+    pub fn span(self) -> Option<&'static str> {
+        let Self::Provider(act) = self else { return None };
+        matches!(act, ProviderAct::Drain | ProviderAct::FailOver | ProviderAct::Prefer | ProviderAct::Weigh)
+            .then_some("1h")
+    }
+
+    /// What else it asks for, and with what it begins.
+    pub fn what(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Provider(ProviderAct::Weigh) => Some(("weight, 0.01 to 1000", "1")),
+            Self::Provider(ProviderAct::FailOver) => Some(("to (empty: whoever can)", "")),
+            Self::Provider(ProviderAct::Test) => Some(("your address or number", "")),
+            _ => None,
+        }
+    }
+
+    /// Whether it is not done without a reason.
+    pub fn asks_why(self) -> bool {
+        self != Self::Provider(ProviderAct::Test)
+    }
+
+    /// What is asked of the daemon; the error says what has to be typed first.
+    pub fn request(self, subject: &Subject, inputs: &Inputs) -> Result<Request, String> {
+        let what = inputs.what.trim();
+        match (self, subject) {
+            (Self::Campaign(act), Subject::Campaign(id)) => Ok(act.request(*id)),
+            (Self::Settle(verdict), Subject::Doubt(campaign, message)) => {
+                let messages = message.iter().copied().collect();
+                Ok(Request::DoubtSettle { campaign: *campaign, messages, verdict })
+            }
+            (Self::Release, Subject::Held(target)) => Ok(Request::Release { target: target.clone() }),
+            (Self::Provider(act), Subject::Provider(name)) => {
+                let (provider, target) = (name.clone(), Target::Provider(name.clone()));
+                let steer = match act {
+                    ProviderAct::Enable => return Ok(Request::ProviderEnable { provider }),
+                    ProviderAct::Hold => return Ok(Request::Hold { target, seconds: None }),
+                    ProviderAct::Release => return Ok(Request::Release { target }),
+                    ProviderAct::Test if what.is_empty() => {
+                        return Err("type the address that the line goes to".to_owned());
+                    }
+                    ProviderAct::Test => {
+                        return Ok(Request::ProviderTest { provider, to: what.to_owned(), organisation: None });
+                    }
+                    ProviderAct::Drain => Steer::Drain,
+                    ProviderAct::Prefer => Steer::Prefer,
+                    ProviderAct::FailOver => Steer::FailOver { to: Some(what.to_owned()).filter(|to| !to.is_empty()) },
+                    ProviderAct::Weigh => {
+                        Steer::Weigh(what.parse().map_err(|_| format!("`{what}` is no weight: type 0.01 to 1000"))?)
+                    }
+                };
+                Ok(Request::ProviderSteer { provider, steer, seconds: figures::seconds(inputs.span.trim())? })
+            }
+            _ => Err("this cannot be done to it".to_owned()),
+        }
+    }
+}
+
+/// What can be done to what is at hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Menu {
-    /// The campaign.
-    pub campaign: CampaignId,
-    /// Its name.
-    pub name: String,
-    /// What its state allows.
-    pub acts: Vec<CampaignAct>,
+    /// What it is about.
+    pub title: String,
+    /// What its state allows, each with what it is done to.
+    pub entries: Vec<(Subject, Deed)>,
     /// Which one is selected.
     pub selected: usize,
 }
 
 impl Menu {
-    /// The menu for a row.
-    pub fn for_row(row: &CampaignRow) -> Self {
-        let acts = CampaignAct::ALL.into_iter().filter(|act| act.fits(row)).collect();
-        Self { campaign: row.id, name: row.name.clone(), acts, selected: 0 }
-    }
-}
-
-/// What the daemon says an act would do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effects {
-    /// Asked; how far the answer is, where that takes long.
-    Asked(String),
-    /// Told.
-    Told(Vec<EffectLine>),
-    /// It would refuse, and why.
-    Refused(String),
-}
-
-/// What has the focus in a dialog.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Field {
-    /// The button that leaves without acting; has the focus at first.
-    Cancel,
-    /// The reason.
-    Reason,
-    /// The campaign's name, where it is asked for.
-    Name,
-    /// The button that acts.
-    Act,
-}
-
-/// One act, about to be done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dialog {
-    /// Tells answers to this dialog from those to one before.
-    pub(super) tag: u64,
-    /// What.
-    pub act: CampaignAct,
-    /// To which campaign.
-    pub campaign: CampaignId,
-    /// Its name.
-    pub name: String,
-    /// The state that the operator saw.
-    pub state: CampaignState,
-    /// What the daemon says it would do.
-    pub effects: Effects,
-    /// Why, as typed so far.
-    pub reason: String,
-    /// The name, as typed so far.
-    pub typed: String,
-    /// What has the focus.
-    pub field: Field,
-    /// What still stands in the way, after the button was pressed.
-    pub missing: Option<String>,
-}
-
-/// No reason or name is longer, in bytes.
-const FIELD_MAX: usize = 200;
-
-impl Dialog {
-    pub(super) fn open(tag: u64, act: CampaignAct, row: &CampaignRow) -> Self {
-        Self {
-            tag,
-            act,
-            campaign: row.id,
-            name: row.name.clone(),
-            state: row.state,
-            effects: Effects::Asked(String::new()),
-            reason: String::new(),
-            typed: String::new(),
-            field: Field::Cancel,
-            missing: None,
+    /// The menu for a campaign, and for a message of it that is in doubt.
+    pub fn for_campaign(row: &CampaignRow, doubt: Option<MessageId>) -> Self {
+        let settle = |message| {
+            [Verdict::Accepted, Verdict::Failed, Verdict::Resend]
+                .map(|verdict| (Subject::Doubt(row.id, message), Deed::Settle(verdict)))
+        };
+        let mut entries: Vec<(Subject, Deed)> = Vec::new();
+        if doubt.is_some() {
+            entries.extend(settle(doubt));
         }
+        let acts = CampaignAct::ALL.into_iter().filter(|act| act.fits(row));
+        entries.extend(acts.map(|act| (Subject::Campaign(row.id), Deed::Campaign(act))));
+        if doubt.is_none() && row.counts.unknown > 0 && row.deleted.is_none() {
+            entries.extend(settle(None));
+        }
+        let title = match doubt {
+            Some(message) => format!("{message} of {} {}", row.id, row.name),
+            None => format!("{} {}", row.id, row.name),
+        };
+        Self { title, entries, selected: 0 }
     }
 
-    /// The fields in the order of Tab.
-    pub fn fields(&self) -> &'static [Field] {
-        if self.act.asks_for_name() {
-            &[Field::Cancel, Field::Reason, Field::Name, Field::Act]
-        } else {
-            &[Field::Cancel, Field::Reason, Field::Act]
-        }
-    }
-
-    pub(super) fn turn(&mut self, forward: bool) {
-        let fields = self.fields();
-        let at = fields.iter().position(|f| *f == self.field).unwrap_or(0);
-        let to = if forward { at + 1 } else { at + fields.len() - 1 };
-        self.field = fields[to % fields.len()];
-    }
-
-    /// The text that is being typed, if a field has the focus.
-    pub(super) fn text(&mut self) -> Option<&mut String> {
-        match self.field {
-            Field::Reason => Some(&mut self.reason),
-            Field::Name => Some(&mut self.typed),
-            Field::Cancel | Field::Act => None,
-        }
-    }
-
-    pub(super) fn type_text(&mut self, text: &str) {
-        self.missing = None;
-        if let Some(field) = self.text() {
-            let text = crate::text::clean(text);
-            if field.len() + text.len() <= FIELD_MAX {
-                field.push_str(&text);
-            }
-        }
-    }
-
-    /// What stands in the way of acting; `now` is the campaign's newest row.
-    pub(super) fn stands_in_the_way(&self, now: Option<&CampaignRow>) -> Option<String> {
-        match &self.effects {
-            Effects::Asked(_) => return Some("wait for the daemon to say what it would do".to_owned()),
-            Effects::Refused(why) => return Some(why.clone()),
-            Effects::Told(_) => {}
-        }
-        match now {
-            None => return Some("the campaign is gone".to_owned()),
-            Some(row) if row.state != self.state => {
-                return Some(format!("it was {} and is {} now: leave and look again", self.state, row.state));
-            }
-            Some(_) => {}
-        }
-        if self.reason.trim().is_empty() {
-            return Some("say why: the reason stands in the audit trail".to_owned());
-        }
-        if self.act.asks_for_name() && self.typed.trim() != self.name {
-            return Some(format!("type the campaign's name, {}, to {} it", self.name, self.act.word()));
-        }
-        None
+    /// The menu for a provider.
+    pub fn for_provider(row: &ProviderRow) -> Self {
+        let acts = ProviderAct::ALL.into_iter().filter(|act| act.fits(row));
+        let entries = acts.map(|act| (Subject::Provider(row.name.clone()), Deed::Provider(act))).collect();
+        Self { title: row.name.clone(), entries, selected: 0 }
     }
 }

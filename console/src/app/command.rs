@@ -1,6 +1,6 @@
 //! The command line behind `:`, its commands and their completion.
 
-use super::{CAMPAIGN_SORTS, CampaignAct, Model, PROVIDER_SORTS, Screen};
+use super::{CAMPAIGN_SORTS, CampaignAct, Model, PROVIDER_SORTS, ProviderAct, Screen};
 use crate::theme::ThemeName;
 
 /// What was typed, understood.
@@ -22,6 +22,12 @@ pub enum Command {
     Arm(bool),
     /// Open the dialog of an act on a campaign; empty for the one at hand.
     Act(CampaignAct, String),
+    /// Open the dialog of an act on a provider.
+    ProviderAct(ProviderAct, String),
+    /// Stop sending, at once.
+    Hold(HoldName),
+    /// Open the dialog that ends a hold.
+    Release(HoldName),
     /// Connect now.
     Reconnect,
     /// Help.
@@ -30,8 +36,21 @@ pub enum Command {
     Quit,
 }
 
+/// What is held, as it was typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HoldName {
+    /// Everything.
+    All,
+    /// An organisation.
+    Organisation(String),
+    /// A campaign, by id or name.
+    Campaign(String),
+    /// A provider.
+    Provider(String),
+}
+
 /// Every command with what follows it and what it does.
-pub const COMMANDS: [(&str, &str, &str); 20] = [
+pub const COMMANDS: [(&str, &str, &str); 28] = [
     ("overview", "", "screen 1"),
     ("providers", "", "screen 2"),
     ("provider", "NAME", "one provider"),
@@ -48,6 +67,14 @@ pub const COMMANDS: [(&str, &str, &str); 20] = [
     ("pause", "[CAMPAIGN]", "as in its menu"),
     ("resume", "[CAMPAIGN]", "as in its menu"),
     ("cancel", "[CAMPAIGN]", "as in its menu"),
+    ("hold", "all|org|campaign|provider NAME", "stops sending at once; needs no arming"),
+    ("release", "all|org|campaign|provider NAME", "ends a hold"),
+    ("drain", "PROVIDER", "as in its menu"),
+    ("failover", "PROVIDER", "as in its menu"),
+    ("enable", "PROVIDER", "as in its menu"),
+    ("prefer", "PROVIDER", "as in its menu"),
+    ("weigh", "PROVIDER", "as in its menu"),
+    ("test", "PROVIDER", "as in its menu"),
     ("reconnect", "", "try the line now"),
     ("help", "", "every key"),
     ("quit", "", "leave"),
@@ -62,6 +89,14 @@ pub fn parse(line: &str) -> Result<Command, String> {
         |what: &str| if rest.is_empty() { Err(format!("{word} which? :{word} {what}")) } else { Ok(rest.to_owned()) };
     if let Some(act) = CampaignAct::ALL.into_iter().find(|act| act.word() == word) {
         return Ok(Command::Act(act, rest.to_owned()));
+    }
+    if matches!(word, "hold" | "release") {
+        let name =
+            held(rest).ok_or_else(|| format!("{word} what? :{word} all, or org, campaign or provider and its name"))?;
+        return Ok(if word == "hold" { Command::Hold(name) } else { Command::Release(name) });
+    }
+    if let Some(act) = ProviderAct::ALL.into_iter().find(|act| act.word() == word) {
+        return Ok(Command::ProviderAct(act, need("PROVIDER")?));
     }
     Ok(match word {
         "overview" | "1" => Command::Go(Screen::Overview),
@@ -82,6 +117,21 @@ pub fn parse(line: &str) -> Result<Command, String> {
     })
 }
 
+/// `all`, or what it is and its name.
+fn held(text: &str) -> Option<HoldName> {
+    if text == "all" {
+        return Some(HoldName::All);
+    }
+    let (kind, name) = text.split_once(' ').map(|(kind, name)| (kind, name.trim().to_owned()))?;
+    Some(match kind {
+        _ if name.is_empty() => return None,
+        "org" | "organisation" => HoldName::Organisation(name),
+        "campaign" => HoldName::Campaign(name),
+        "provider" => HoldName::Provider(name),
+        _ => return None,
+    })
+}
+
 /// What the line could go on as, whole lines, in order.
 pub fn complete(model: &Model, line: &str) -> Vec<String> {
     let Some((word, rest)) = line.split_once(' ') else {
@@ -89,7 +139,19 @@ pub fn complete(model: &Model, line: &str) -> Vec<String> {
     };
     let data = model.shown();
     let candidates: Vec<String> = match word {
-        "provider" => data.providers.iter().flatten().map(|(name, _)| name.clone()).collect(),
+        "hold" | "release" => {
+            let providers = data.providers.iter().flatten().map(|(name, _)| format!("provider {name}"));
+            let campaigns = data.campaigns.iter().flatten().map(|(_, row)| row);
+            let mut organisations: Vec<String> =
+                campaigns.clone().map(|row| format!("org {}", crate::text::clean(&row.organisation))).collect();
+            organisations.sort_unstable();
+            organisations.dedup();
+            let campaigns = campaigns.map(|row| format!("campaign {}", crate::text::clean(&row.name)));
+            std::iter::once("all".to_owned()).chain(providers).chain(campaigns).chain(organisations).collect()
+        }
+        _ if word == "provider" || ProviderAct::ALL.iter().any(|act| act.word() == word) => {
+            data.providers.iter().flatten().map(|(name, _)| name.clone()).collect()
+        }
         "theme" => ThemeName::ALL.iter().map(|t| t.as_str().to_owned()).collect(),
         "sort" => {
             let campaigns = matches!(model.screen(), Screen::Campaigns);
@@ -121,6 +183,10 @@ mod tests {
         assert_eq!(parse("provider"), Err("provider which? :provider NAME".to_owned()));
         assert!(parse("frobnicate").is_err_and(|e| e.contains("frobnicate")));
         assert!(parse("theme mauve").is_err_and(|e| e.contains("dark")));
+        assert_eq!(parse("hold all"), Ok(Command::Hold(HoldName::All)));
+        assert_eq!(parse("release campaign Our day"), Ok(Command::Release(HoldName::Campaign("Our day".to_owned()))));
+        assert!(parse("hold").is_err_and(|e| e.contains(":hold all")));
+        assert_eq!(parse("drain resend"), Ok(Command::ProviderAct(ProviderAct::Drain, "resend".to_owned())));
     }
 
     #[test]
@@ -128,6 +194,7 @@ mod tests {
         for (word, rest, _) in COMMANDS {
             let line = match word {
                 "theme" => "theme dark".to_owned(),
+                "hold" | "release" => format!("{word} provider NAME"),
                 _ => format!("{word} {rest}"),
             };
             assert!(parse(&line).is_ok(), "{line}");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use usher_common::model::{
-    CampaignDetail, CampaignId, CampaignRow, GuestRow, MessageDetail, MessageRow, Overview, ProviderRow,
+    CampaignDetail, CampaignId, CampaignRow, GuestRow, MessageDetail, MessageRow, Overview, ProviderRow, Why,
 };
 use usher_common::protocol::{LogEvent, Row, Topic};
 
@@ -25,6 +25,8 @@ pub struct Data {
     pub messages: Option<Vec<MessageRow>>,
     /// How many there are in all, in the states shown.
     pub messages_total: u64,
+    /// Why the campaign or the provider on screen moves as it does.
+    pub why: Vec<Why>,
     /// The message on screen.
     pub message: Option<MessageDetail>,
     /// The guest it is for.

@@ -6,15 +6,17 @@
 mod acts;
 mod command;
 mod data;
+mod dialog;
 mod model;
 mod msg;
 mod news;
 mod roster;
 mod update;
 
-pub use acts::{CampaignAct, Dialog, Effects, Field, Menu};
-pub use command::{COMMANDS, Command, complete, parse};
+pub use acts::{CampaignAct, Deed, Inputs, Menu, ProviderAct, Subject};
+pub use command::{COMMANDS, Command, HoldName, complete, parse};
 pub use data::{Data, LOG_KEPT};
+pub use dialog::{Dialog, Effects, Field, Seen};
 pub use model::{CAMPAIGN_SORTS, Frozen, Mode, Model, Notice, PROVIDER_SORTS, Screen, Tone};
 pub use msg::{ActDraft, Effect, Msg};
 pub use roster::Roster;

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use usher_common::model::{CampaignId, CampaignRow, CampaignState, Health, MessageId, MessageState, Timestamp};
+use usher_common::model::{
+    CampaignId, CampaignRow, CampaignState, Health, MessageId, MessageState, ProviderRow, Target, Timestamp,
+};
 use usher_common::protocol::{LogEvent, Welcome};
 
-use super::{Data, Dialog, Menu, Roster};
+use super::{Data, Dialog, Menu, Roster, Seen, Subject};
 use crate::clock::Now;
 use crate::keys::Scope;
 use crate::session::{LinkState, STALE_AFTER};
@@ -32,7 +34,7 @@ pub enum Screen {
 }
 
 /// What is open over the screen.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum Mode {
     /// Nothing.
     #[default]
@@ -46,7 +48,7 @@ pub enum Mode {
     },
     /// A command is being typed.
     Command(String),
-    /// What can be done to a campaign.
+    /// What can be done to what is at hand.
     Menu(Menu),
     /// One act, its effect, its reason.
     Dialog(Box<Dialog>),
@@ -98,6 +100,8 @@ pub(super) enum Pending {
     Message(MessageId),
     /// The guest of the message on screen.
     Guest(MessageId),
+    /// Why what is on screen moves as it does.
+    Why(Target),
     /// What an act would do.
     Preview(u64),
     /// An act, with the words for it.
@@ -174,6 +178,8 @@ pub struct Model {
     pub(super) messages_due: bool,
     /// When they were last asked for.
     pub(super) messages_asked: Option<Duration>,
+    /// When it was last asked why something moves as it does.
+    pub(super) why_asked: Option<Duration>,
     pub(super) pending: HashMap<u64, Pending>,
     pub(super) next_tag: u64,
 }
@@ -215,6 +221,7 @@ impl Model {
             messages_wanted: 200,
             messages_due: false,
             messages_asked: None,
+            why_asked: None,
             pending: HashMap::new(),
             next_tag: 1,
         }
@@ -287,6 +294,57 @@ impl Model {
             .or_else(|| data.detail.as_ref().map(|detail| &detail.row).filter(|row| row.id == id))
     }
 
+    /// The provider that an act would be done to.
+    fn provider_at_hand(&self) -> Option<&ProviderRow> {
+        let name = match self.screen() {
+            Screen::Providers => self.providers.selected()?,
+            Screen::Overview if self.panel == 0 => self.providers.selected()?,
+            Screen::Provider(name) => name,
+            _ => return None,
+        };
+        self.provider(name)
+    }
+
+    /// A provider's newest row.
+    pub fn provider(&self, name: &str) -> Option<&ProviderRow> {
+        self.shown().providers.as_ref().and_then(|rows| rows.get(name))
+    }
+
+    /// The message at hand, if its outcome is in doubt.
+    fn doubt_at_hand(&self) -> Option<MessageId> {
+        let data = self.shown();
+        let (id, state) = match self.screen() {
+            Screen::Message(_, id) => (*id, data.message.as_ref().map(|message| message.row.state)?),
+            Screen::Campaign(_) => {
+                let id = *self.messages.selected()?;
+                (id, data.messages.iter().flatten().find(|row| row.id == id)?.state)
+            }
+            _ => return None,
+        };
+        (state == MessageState::Unknown).then_some(id)
+    }
+
+    /// What can be done to what is at hand; `None` where nothing is selected.
+    pub fn menu_at_hand(&self) -> Option<Menu> {
+        if let Some(row) = self.provider_at_hand() {
+            return Some(Menu::for_provider(row));
+        }
+        self.campaign_at_hand().map(|row| Menu::for_campaign(row, self.doubt_at_hand()))
+    }
+
+    /// What the operator sees of something now; `None` if it is gone.
+    pub(super) fn seen(&self, subject: &Subject) -> Option<Seen> {
+        match subject {
+            Subject::Campaign(id) => self.campaign(*id).map(|row| Seen::Campaign(row.state)),
+            Subject::Provider(name) => {
+                let row = self.provider(name)?;
+                Some(Seen::Provider(row.controls.iter().map(|control| control.kind).collect()))
+            }
+            Subject::Doubt(campaign, _) => self.campaign(*campaign).map(|_| Seen::Nothing),
+            Subject::Held(_) => Some(Seen::Nothing),
+        }
+    }
+
     /// How many panels the screen has.
     pub fn panels(&self) -> usize {
         if *self.screen() == Screen::Overview { 2 } else { 1 }
@@ -308,12 +366,11 @@ impl Model {
         let mut scopes = vec![Scope::Screen];
         match self.screen() {
             Screen::Overview => scopes.extend([Scope::Rows, Scope::Actable]),
-            Screen::Providers => scopes.extend([Scope::Rows, Scope::Sorted]),
+            Screen::Providers => scopes.extend([Scope::Rows, Scope::Sorted, Scope::Actable]),
             Screen::Campaigns => scopes.extend([Scope::Rows, Scope::Sorted, Scope::Actable]),
             Screen::Campaign(_) => scopes.extend([Scope::Rows, Scope::Messages, Scope::Actable]),
-            Screen::Message(..) => scopes.push(Scope::Actable),
+            Screen::Message(..) | Screen::Provider(_) => scopes.push(Scope::Actable),
             Screen::Log => scopes.push(Scope::Rows),
-            Screen::Provider(_) => {}
         }
         scopes
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use usher_common::model::CampaignId;
+use usher_common::model::{CampaignId, Target};
 use usher_common::protocol::{EffectLine, GuestName, Reply, Request, Topic};
 
 use super::model::Pending;
@@ -130,13 +130,16 @@ fn answer(model: &mut Model, tag: u64, result: Result<Reply, CallError>, effects
                 model.data.guest = Some(*row);
             }
         }
+        (Pending::Why(target), Ok(Reply::Why(answers))) => {
+            if why_target(model).is_some_and(|on| on == target) && model.frozen.is_none() {
+                model.data.why = answers;
+            }
+        }
         (Pending::Preview(dialog), result) => {
             let told = match result {
                 Ok(Reply::Preview(lines)) => Effects::Told(lines),
                 // A daemon may have nothing to say beyond one line.
-                Ok(Reply::Done(line)) => {
-                    Effects::Told(vec![EffectLine { what: "the campaign".to_owned(), effect: line }])
-                }
+                Ok(Reply::Done(line)) => Effects::Told(vec![EffectLine { what: "now:".to_owned(), effect: line }]),
                 Ok(_) => Effects::Refused("the daemon answered something else".to_owned()),
                 Err(e) => Effects::Refused(e.to_string()),
             };
@@ -153,7 +156,7 @@ fn answer(model: &mut Model, tag: u64, result: Result<Reply, CallError>, effects
             Err(e) => model.say(Tone::Critical, format!("{what}: {e}")),
         },
         // A guest that was deleted since is no fault of the console, and a broken line is told elsewhere.
-        (Pending::Guest(_), Err(_)) | (_, Err(CallError::Lost(_))) => {}
+        (Pending::Guest(_) | Pending::Why(_), Err(_)) | (_, Err(CallError::Lost(_))) => {}
         (_, Err(e)) => model.say(Tone::Warning, e.to_string()),
         (_, Ok(_)) => model.say(Tone::Warning, "the daemon answered something that this console does not know"),
     }
@@ -186,6 +189,27 @@ pub(super) fn refresh_messages(model: &mut Model, effects: &mut Vec<Effect>) {
             ask(model, effects, Pending::Message(id), Request::Message { campaign, id }, None);
         }
         _ => model.messages_due = false,
+    }
+}
+
+/// What the screen says why of.
+fn why_target(model: &Model) -> Option<Target> {
+    match model.screen() {
+        Screen::Campaign(id) => Some(Target::Campaign(*id)),
+        Screen::Provider(name) => Some(Target::Provider(name.clone())),
+        _ => None,
+    }
+}
+
+/// Asks, now and again, why what is on screen moves as it does.
+pub(super) fn refresh_why(model: &mut Model, effects: &mut Vec<Effect>) {
+    let recent = model.why_asked.is_some_and(|at| model.now.mono.saturating_sub(at) < MESSAGES_EVERY);
+    if recent || model.frozen.is_some() || !matches!(model.link, LinkState::Live(_)) {
+        return;
+    }
+    if let Some(target) = why_target(model) {
+        model.why_asked = Some(model.now.mono);
+        ask(model, effects, Pending::Why(target.clone()), Request::Why { target }, None);
     }
 }
 

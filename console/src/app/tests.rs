@@ -1,9 +1,9 @@
 //! What keys and news make of the model.
 
-use usher_common::model::{CampaignId, CampaignState};
+use usher_common::model::{CampaignId, CampaignState, Steer, Target, Verdict};
 use usher_common::protocol::{EffectLine, LogEvent, Reply, Request, Row, Topic};
 
-use super::{ActDraft, Effect, Effects, Field, Mode, Model, Msg, Screen, update};
+use super::{ActDraft, Deed, Effect, Effects, Field, Inputs, Mode, Model, Msg, Screen, Subject, update};
 use crate::fixtures;
 use crate::keys::Key;
 use crate::session::{LinkEvent, LinkState};
@@ -248,4 +248,86 @@ fn a_second_filter_does_not_begin_with_the_first() {
     assert_eq!(model.filter(), "run");
     keys(&mut model, &[Key::Esc]);
     assert_eq!((model.filter(), model.campaigns.order()), ("paused", &[CampaignId(14)][..]), "Esc brings it back");
+}
+
+fn told(model: &mut Model, tag: u64) {
+    let lines = vec![EffectLine { what: "412 waiting email messages".to_owned(), effect: "would move".to_owned() }];
+    update(model, Msg::Link(LinkEvent::Answer { tag, result: Ok(Reply::Preview(lines)) }));
+}
+
+#[test]
+fn a_hold_needs_no_arming_and_no_dialog() {
+    let mut model = live();
+    text(&mut model, ":hold all");
+    let effects = keys(&mut model, &[Key::Enter]);
+    let [Effect::Call { request, act: Some(act), .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!(**request, Request::Hold { target: Target::All, seconds: None });
+    assert!(!act.preview, "it is done at once");
+    text(&mut model, ":hold campaign Save the date");
+    let effects = keys(&mut model, &[Key::Enter]);
+    assert!(matches!(&effects[..], [Effect::Call { request, .. }]
+        if **request == Request::Hold { target: Target::Campaign(CampaignId(12)), seconds: None }));
+    text(&mut model, ":release all");
+    assert!(keys(&mut model, &[Key::Enter]).is_empty(), "letting go is an act like any other");
+    assert!(model.notice.as_ref().is_some_and(|n| n.text.contains("not armed")), "{:?}", model.notice);
+}
+
+#[test]
+fn draining_asks_for_a_time_and_a_reason_and_tells_its_effect_anew_when_the_time_changes() {
+    let mut model = live();
+    text(&mut model, "W2");
+    let effects = keys(&mut model, &[Key::Char('x'), Key::Enter]);
+    let [Effect::Call { tag, request, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    let drain = |seconds| {
+        let provider = "resend".to_owned();
+        Request::ProviderSteer { provider, steer: Steer::Drain, seconds }
+    };
+    assert_eq!(**request, drain(3_600));
+    told(&mut model, *tag);
+    keys(&mut model, &[Key::Tab, Key::Ctrl('u')]);
+    text(&mut model, "30m");
+    let effects = keys(&mut model, &[Key::Tab]);
+    let [Effect::Call { tag, request, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!(**request, drain(1_800), "asked again");
+    keys(&mut model, &[Key::Tab, Key::Enter]);
+    assert!(missing(&model).contains("wait for the daemon"));
+    told(&mut model, *tag);
+    keys(&mut model, &[Key::Enter]);
+    assert!(missing(&model).contains("say why"));
+    keys(&mut model, &[Key::BackTab]);
+    text(&mut model, "looks ill");
+    let effects = keys(&mut model, &[Key::Tab, Key::Enter]);
+    let [Effect::Call { request, act: Some(act), .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((&**request, act.reason.as_str(), act.preview), (&drain(1_800), "looks ill", false));
+}
+
+#[test]
+fn a_provider_that_somebody_else_steered_is_not_acted_on() {
+    let mut model = live();
+    text(&mut model, "W:failover resend");
+    let effects = keys(&mut model, &[Key::Enter]);
+    let [Effect::Call { tag, .. }] = *effects.as_slice() else { panic!("{effects:?}") };
+    told(&mut model, tag);
+    keys(&mut model, &[Key::Tab, Key::Tab, Key::Tab]);
+    text(&mut model, "ill");
+    let mut rows = fixtures::providers();
+    rows[0].controls = vec![fixtures::drained("resend")];
+    let rows = rows.into_iter().map(|row| Row::Provider(Box::new(row))).collect();
+    update(&mut model, Msg::Link(LinkEvent::Snapshot { topic: Topic::Providers, rows }));
+    assert!(keys(&mut model, &[Key::Tab, Key::Enter]).is_empty());
+    assert!(missing(&model).contains("somebody else has steered it"), "{}", missing(&model));
+}
+
+#[test]
+fn a_message_in_doubt_is_settled_where_it_stands() {
+    let mut model = live();
+    text(&mut model, ":campaign c12");
+    keys(&mut model, &[Key::Enter]);
+    let menu = model.menu_at_hand().expect("a campaign");
+    let all = menu.entries.iter().filter(|(subject, _)| *subject == Subject::Doubt(CampaignId(12), None)).count();
+    assert_eq!(all, 3, "accepted, failed, resend for all that is in doubt");
+    let request = Deed::Settle(Verdict::Failed).request(&Subject::Doubt(CampaignId(12), None), &Inputs::default());
+    let (campaign, messages) = (CampaignId(12), Vec::new());
+    assert_eq!(request, Ok(Request::DoubtSettle { campaign, messages, verdict: Verdict::Failed }));
+    assert!(Deed::Settle(Verdict::Resend).asks_for_name(), "somebody may hear it twice");
 }

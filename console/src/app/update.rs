@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use usher_common::model::{CampaignId, MessageId, MessageState};
+use usher_common::model::{CampaignId, MessageId, MessageState, Target};
 use usher_common::protocol::{Request, Topic};
 
 use super::command::{Command, complete, parse};
 use super::model::Pending;
-use super::news::{ask, ask_messages, link, refresh_messages};
+use super::news::{ask, ask_messages, link, refresh_messages, refresh_why};
 use super::{
-    ActDraft, CAMPAIGN_SORTS, CampaignAct, Dialog, Effect, Field, Frozen, Menu, Mode, Model, Msg, PROVIDER_SORTS,
-    Screen, Tone,
+    ActDraft, CAMPAIGN_SORTS, Deed, Dialog, Effect, Effects, Field, Frozen, HoldName, Mode, Model, Msg, PROVIDER_SORTS,
+    Screen, Subject, Tone,
 };
 use crate::keys::{self, Action, Key};
+use crate::session::LinkState;
 
 /// Acts stay armed for so long.
 const ARMED_FOR: Duration = Duration::from_mins(5);
@@ -37,6 +38,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
                 model.say(Tone::Plain, "acts are not armed any more");
             }
             refresh_messages(model, &mut effects);
+            refresh_why(model, &mut effects);
         }
         Msg::Resize(columns, rows) => model.size = (columns, rows),
         Msg::Paste(text) => typed(model, &text),
@@ -140,20 +142,22 @@ fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
             _ => {}
         },
         Mode::Menu(menu) => match action {
-            Action::Down => menu.selected = (menu.selected + 1).min(menu.acts.len().saturating_sub(1)),
+            Action::Down => menu.selected = (menu.selected + 1).min(menu.entries.len().saturating_sub(1)),
             Action::Up => menu.selected = menu.selected.saturating_sub(1),
             Action::Arm => arm(model, None),
             Action::Accept => {
-                let (chosen, campaign) = (menu.acts.get(menu.selected).copied(), menu.campaign);
-                if let Some(act) = chosen {
-                    open_dialog(model, act, campaign, effects);
+                let chosen = menu.entries.get(menu.selected).cloned();
+                if let Some((subject, deed)) = chosen {
+                    open_dialog(model, deed, subject, effects);
                 }
             }
             _ => model.mode = Mode::Screen,
         },
         Mode::Dialog(dialog) => match action {
-            Action::Next => dialog.turn(true),
-            Action::Previous => dialog.turn(false),
+            Action::Next | Action::Previous => {
+                dialog.turn(action == Action::Next);
+                ask_preview(model, effects);
+            }
             Action::Erase | Action::EraseAll => {
                 if let Some(field) = dialog.text() {
                     erase(field, action);
@@ -161,7 +165,10 @@ fn act(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
             }
             Action::Accept => match dialog.field {
                 Field::Cancel => model.mode = Mode::Screen,
-                Field::Reason | Field::Name => dialog.turn(true),
+                Field::Reason | Field::Name | Field::Span | Field::What => {
+                    dialog.turn(true);
+                    ask_preview(model, effects);
+                }
                 Field::Act => press(model, effects),
             },
             _ => model.mode = Mode::Screen,
@@ -249,9 +256,9 @@ fn on_screen(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
             None => model.say(Tone::Plain, "nothing is selected"),
         },
         Action::Arm => arm(model, None),
-        Action::Acts => match model.campaign_at_hand() {
-            Some(row) => model.mode = Mode::Menu(Menu::for_row(row)),
-            None => model.say(Tone::Plain, "select a campaign first: 3, or Tab on the overview"),
+        Action::Acts => match model.menu_at_hand() {
+            Some(menu) => model.mode = Mode::Menu(menu),
+            None => model.say(Tone::Plain, "select a provider (2) or a campaign (3) first"),
         },
         Action::NextState => {
             model.state_filter = match model.state_filter {
@@ -337,7 +344,9 @@ fn leave_all(model: &mut Model, effects: &mut Vec<Effect>) {
 
 fn leave(model: &mut Model, effects: &mut Vec<Effect>) {
     match model.stack.pop() {
+        Some(Screen::Provider(_)) => forget_why(model),
         Some(Screen::Campaign(id)) => {
+            forget_why(model);
             effects.push(Effect::Leave(Topic::Campaign(id)));
             model.data.detail = None;
             model.data.messages = None;
@@ -350,6 +359,11 @@ fn leave(model: &mut Model, effects: &mut Vec<Effect>) {
         }
         _ => {}
     }
+}
+
+fn forget_why(model: &mut Model) {
+    model.data.why.clear();
+    model.why_asked = None;
 }
 
 fn back(model: &mut Model, effects: &mut Vec<Effect>) {
@@ -450,11 +464,50 @@ fn run(model: &mut Model, command: Command, effects: &mut Vec<Effect>) {
             let id =
                 if name.is_empty() { model.campaign_at_hand().map(|row| row.id) } else { find_campaign(model, &name) };
             match id {
-                Some(id) => open_dialog(model, act, id, effects),
+                Some(id) => open_dialog(model, Deed::Campaign(act), Subject::Campaign(id), effects),
                 None => model.say(Tone::Warning, format!("{} which campaign? :{} NAME", act.word(), act.word())),
             }
         }
+        Command::ProviderAct(act, name) => {
+            if model.provider(&name).is_some() {
+                open_dialog(model, Deed::Provider(act), Subject::Provider(name), effects);
+            } else {
+                model.say(Tone::Warning, format!("no provider `{name}`: screen 2 lists them"));
+            }
+        }
+        Command::Hold(name) => match target(model, name) {
+            Ok(target) => hold(model, target, effects),
+            Err(why) => model.say(Tone::Warning, why),
+        },
+        Command::Release(name) => match target(model, name) {
+            Ok(target) => open_dialog(model, Deed::Release, Subject::Held(target), effects),
+            Err(why) => model.say(Tone::Warning, why),
+        },
     }
+}
+
+/// What is meant by what was typed behind `:hold`.
+fn target(model: &Model, name: HoldName) -> Result<Target, String> {
+    match name {
+        HoldName::All => Ok(Target::All),
+        HoldName::Organisation(name) => Ok(Target::Organisation(name)),
+        HoldName::Provider(name) => Ok(Target::Provider(name)),
+        HoldName::Campaign(name) => {
+            let id = find_campaign(model, &name).ok_or_else(|| format!("no campaign `{name}`: screen 3 lists them"))?;
+            Ok(Target::Campaign(id))
+        }
+    }
+}
+
+/// Stops sending, at once: unarmed, without a dialog, whatever is on screen. It moves nothing, and is taken back in a moment.
+fn hold(model: &mut Model, target: Target, effects: &mut Vec<Effect>) {
+    if !matches!(model.link, LinkState::Live(_) | LinkState::Stale) {
+        return model.say(Tone::Critical, "the daemon is not connected: `usher hold` on its machine stops it too");
+    }
+    let what = format!("hold {target}");
+    model.say(Tone::Plain, format!("{what}: sent, waiting for the daemon"));
+    let draft = ActDraft { reason: "held from the console".to_owned(), ..ActDraft::default() };
+    ask(model, effects, Pending::Act(what), Request::Hold { target, seconds: None }, Some(draft));
 }
 
 fn find_campaign(model: &Model, name: &str) -> Option<CampaignId> {
@@ -463,33 +516,81 @@ fn find_campaign(model: &Model, name: &str) -> Option<CampaignId> {
     named.map(|row| row.id).or_else(|| name.parse().ok().filter(|id| rows.contains_key(id)))
 }
 
-fn open_dialog(model: &mut Model, act: CampaignAct, id: CampaignId, effects: &mut Vec<Effect>) {
+fn open_dialog(model: &mut Model, deed: Deed, subject: Subject, effects: &mut Vec<Effect>) {
     if let Some(barred) = model.acts_barred() {
         return model.say(Tone::Warning, barred);
     }
-    let Some(row) = model.campaign(id).cloned() else { return model.say(Tone::Warning, "the campaign is gone") };
-    let draft = ActDraft { preview: true, seen: Some(row.version), ..ActDraft::default() };
+    let Some(seen) = model.seen(&subject) else { return model.say(Tone::Warning, "it is gone") };
+    let name = match &subject {
+        Subject::Campaign(id) | Subject::Doubt(id, _) => {
+            model.campaign(*id).map_or(String::new(), |row| row.name.clone())
+        }
+        Subject::Provider(name) => name.clone(),
+        Subject::Held(target) => target.to_string(),
+    };
+    let title = match &subject {
+        Subject::Campaign(id) => format!("{} {id} {name}", deed.word()),
+        Subject::Doubt(_, Some(message)) => format!("settle {message} as {}", deed.word()),
+        Subject::Doubt(id, None) => format!("settle all of {id} as {}", deed.word()),
+        Subject::Provider(_) | Subject::Held(_) => format!("{} {name}", deed.word()),
+    };
+    model.mode = Mode::Dialog(Box::new(Dialog::open(deed, subject, title, name, seen)));
+    preview(model, effects);
+}
+
+/// The row version of what a dialog is about, where it has one.
+fn version(model: &Model, subject: &Subject) -> Option<u64> {
+    match subject {
+        Subject::Campaign(id) => model.campaign(*id).map(|row| row.version),
+        _ => None,
+    }
+}
+
+/// Asks the daemon again where something else was typed meanwhile.
+fn ask_preview(model: &mut Model, effects: &mut Vec<Effect>) {
+    if matches!(&model.mode, Mode::Dialog(dialog) if dialog.is_outdated()) {
+        preview(model, effects);
+    }
+}
+
+/// Asks the daemon what the act would do.
+fn preview(model: &mut Model, effects: &mut Vec<Effect>) {
     let tag = model.next_tag;
-    ask(model, effects, Pending::Preview(tag), act.request(id), Some(draft));
-    model.mode = Mode::Dialog(Box::new(Dialog::open(tag, act, &row)));
+    let Mode::Dialog(dialog) = &mut model.mode else { return };
+    dialog.asked = dialog.inputs.clone();
+    match dialog.deed.request(&dialog.subject, &dialog.inputs) {
+        Err(needs) => dialog.effects = Effects::Needs(needs),
+        Ok(request) => {
+            dialog.effects = Effects::Asked(String::new());
+            dialog.tag = tag;
+            let subject = dialog.subject.clone();
+            let draft = ActDraft { preview: true, seen: version(model, &subject), ..ActDraft::default() };
+            ask(model, effects, Pending::Preview(tag), request, Some(draft));
+        }
+    }
 }
 
 /// The button that acts was pressed.
 fn press(model: &mut Model, effects: &mut Vec<Effect>) {
     let barred = model.acts_barred();
     let Mode::Dialog(dialog) = &model.mode else { return };
-    let row = model.campaign(dialog.campaign).cloned();
-    let missing = barred.or_else(|| dialog.stands_in_the_way(row.as_ref()));
     let dialog = dialog.clone();
-    if let Some(missing) = missing {
+    let now = model.seen(&dialog.subject);
+    let request = dialog.deed.request(&dialog.subject, &dialog.inputs);
+    let missing = barred.or_else(|| dialog.stands_in_the_way(now.as_ref())).or_else(|| request.as_ref().err().cloned());
+    let (None, Ok(request)) = (&missing, request) else {
         if let Mode::Dialog(open) = &mut model.mode {
-            open.missing = Some(missing);
+            open.missing = missing;
         }
         return;
-    }
-    let draft = ActDraft { reason: dialog.reason.trim().to_owned(), seen: row.map(|r| r.version), preview: false };
-    let what = format!("{} {}", dialog.act.word(), dialog.campaign);
+    };
+    let seen = version(model, &dialog.subject);
+    let draft = ActDraft { reason: dialog.inputs.reason.trim().to_owned(), seen, preview: false };
+    let what = match &dialog.subject {
+        Subject::Campaign(id) => format!("{} {id}", dialog.deed.word()),
+        _ => dialog.title,
+    };
     model.mode = Mode::Screen;
     model.say(Tone::Plain, format!("{what}: sent, waiting for the daemon"));
-    ask(model, effects, Pending::Act(what), dialog.act.request(dialog.campaign), Some(draft));
+    ask(model, effects, Pending::Act(what), request, Some(draft));
 }

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use usher_common::model::{CampaignClass, Channel, MessageId, MessageState, Verdict};
 
 use super::exit::Failure;
+use super::steering::{HoldFlags, ProviderCommand, ReleaseFlags};
 use crate::session::Target;
 use crate::theme::ThemeName;
 
@@ -129,6 +130,14 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: ProviderCommand,
     },
+    /// Stop sending within a second: everything, an organisation, a campaign or a provider
+    ///
+    /// What is under way ends; everything else waits, and nothing moves to another provider.
+    Hold(HoldFlags),
+    /// Let go what is held: it begins again within seconds
+    Release(ReleaseFlags),
+    /// What is held, and how providers are steered
+    Controls,
     /// Guest lists and guests
     #[command(visible_alias = "guest")]
     Guests {
@@ -157,12 +166,6 @@ pub(super) enum Command {
     Completions { shell: clap_complete::Shell },
     /// Print the manual page
     Man,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ProviderCommand {
-    /// All providers with their state
-    List,
 }
 
 const IMPORT_HELP: &str = "\
@@ -524,6 +527,8 @@ pub(super) enum CampaignCommand {
     },
     /// Where it stands
     Status { campaign: String },
+    /// Why it moves as it does: what binds now, what would next, and when all of it would be out
+    Why { campaign: String },
     /// Follow it to its end: exit 0 finished, 6 partial, 7 cancelled
     Watch { campaign: String },
     /// Its messages

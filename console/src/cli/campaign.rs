@@ -1,6 +1,6 @@
 //! `usher campaign`.
 
-use usher_common::model::{CampaignDetail, CampaignRow, Estimate, MessageDetail, MessageRow, MessageState};
+use usher_common::model::{CampaignDetail, CampaignRow, Estimate, MessageDetail, MessageRow, MessageState, Target};
 use usher_common::protocol::{Reply, Request};
 
 use super::ActFlags;
@@ -48,6 +48,10 @@ pub(super) async fn run(session: &Session<'_>, output: &Output, command: Campaig
             rows.retain(|row| deleted || row.deleted.is_none());
             output.show(&rows, |out| campaign_table(out, &rows))?;
             Ok(Exit::Done)
+        }
+        C::Why { campaign } => {
+            let id = session.campaign(&campaign).await?.id;
+            super::steering::why(session, output, Target::Campaign(id)).await
         }
         C::Preview { campaign, guest } => {
             let id = session.campaign(&campaign).await?.id;

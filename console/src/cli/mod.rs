@@ -11,6 +11,7 @@ mod relay;
 mod session;
 mod spec;
 mod status;
+mod steering;
 mod template;
 mod unknown;
 mod watch;
@@ -79,7 +80,10 @@ async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     let session = Session::open(&args.global, output).await?;
     match command {
         Command::Status => status::status(&session, output).await,
-        Command::Provider { command } => status::provider(&session, output, command).await,
+        Command::Provider { command } => steering::provider(&session, output, command).await,
+        Command::Hold(flags) => steering::hold(&session, output, flags).await,
+        Command::Release(flags) => steering::release(&session, output, flags).await,
+        Command::Controls => steering::controls(&session, output).await,
         Command::Guests { command } => guests::run(&session, output, command).await,
         Command::Template { command } => template::run(&session, output, command).await,
         Command::Campaign { command } => campaign::run(&session, output, command).await,

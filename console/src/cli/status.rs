@@ -1,8 +1,7 @@
-//! `usher status` and `usher provider`.
+//! `usher status` and `usher provider list`.
 
 use usher_common::protocol::{Reply, Request};
 
-use super::args::ProviderCommand;
 use super::exit::{Exit, Failure};
 use super::output::{Align, Output};
 use super::session::Session;
@@ -39,12 +38,7 @@ pub(super) async fn status(session: &Session<'_>, output: &Output) -> Result<Exi
     Ok(Exit::Done)
 }
 
-pub(super) async fn provider(
-    session: &Session<'_>,
-    output: &Output,
-    command: ProviderCommand,
-) -> Result<Exit, Failure> {
-    let ProviderCommand::List = command;
+pub(super) async fn providers(session: &Session<'_>, output: &Output) -> Result<Exit, Failure> {
     let Reply::Providers(rows) = session.ask(Request::Providers).await? else { return Err(Failure::unexpected()) };
     output.show(&rows, |out| {
         let table: Vec<Vec<String>> = rows
@@ -55,6 +49,7 @@ pub(super) async fn provider(
                     r.channel.to_string(),
                     r.rank.to_string(),
                     health(r.health).word.to_owned(),
+                    r.controls.iter().map(|control| control.kind.to_string()).collect::<Vec<_>>().join(", "),
                     r.breaker.to_string(),
                     figures::rate(r.rate),
                     r.success.map_or_else(|| "-".to_owned(), figures::percent),
@@ -70,6 +65,7 @@ pub(super) async fn provider(
                 ("CHANNEL", Align::Left),
                 ("RANK", Align::Right),
                 ("STATE", Align::Left),
+                ("STEERED", Align::Left),
                 ("BREAKER", Align::Left),
                 ("RATE", Align::Right),
                 ("SUCCESS", Align::Right),

@@ -65,6 +65,7 @@ fn table(out: &Output, page: &DoubtPage) -> Result<(), Failure> {
         ("CHANNEL", Align::Left),
         ("PROVIDER", Align::Left),
         ("SINCE", Align::Left),
+        ("NOW", Align::Left),
         ("ASKED AGAIN UNTIL", Align::Left),
         ("WHY", Align::Left),
     ];
@@ -85,6 +86,7 @@ fn line(doubt: &Doubt) -> Vec<String> {
         row.channel.to_string(),
         row.provider.clone(),
         figures::exact(doubt.since),
+        doubt.step.clone(),
         doubt.asked_until.map_or("never: it keeps no keys".to_owned(), figures::exact),
         row.why.clone(),
     ]

@@ -215,7 +215,7 @@ pub static TABLE: &[Binding] = &[
     bind(Scope::Always, &[Ctrl('c')], Action::ForceQuit, "", "quit at once, from anywhere"),
     bind(Scope::Rows, &[Key::Enter], Action::Into, "in", "open the selected row"),
     bind(Scope::Screen, &[Key::Esc], Action::Back, "back", "one step back; clears a filter first; never quits"),
-    bind(Scope::Actable, &[Char('x')], Action::Acts, "acts", "what can be done to the selected campaign"),
+    bind(Scope::Actable, &[Char('x')], Action::Acts, "acts", "what can be done to what is selected"),
     bind(Scope::Actable, &[Char('W')], Action::Arm, "arm", "arm acts for five minutes; again to disarm"),
     bind(
         Scope::Rows,

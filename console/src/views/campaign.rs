@@ -103,7 +103,8 @@ fn head(model: &Model, id: CampaignId, pen: &mut Pen<'_>) -> u16 {
         bar(pen, at, 0, 20, total - open, total);
     }
     let mut y = 1;
-    if !row.why.is_empty() {
+    y += why(model, y, pen);
+    if y == 1 && !row.why.is_empty() {
         pen.spans(1, y, &[Span::new("why  ", theme.muted), Span::new(row.why.as_str(), theme.strong)]);
         y += 1;
     }
@@ -130,6 +131,25 @@ fn head(model: &Model, id: CampaignId, pen: &mut Pen<'_>) -> u16 {
         );
     }
     y + 2
+}
+
+/// Why it moves as it does, at most two lines for each channel; says how many rows that took.
+pub(super) fn why(model: &Model, top: u16, pen: &mut Pen<'_>) -> u16 {
+    let theme = pen.theme();
+    let room = pen.width().saturating_sub(7);
+    let mut y = top;
+    for (n, answer) in
+        model.shown().why.iter().filter(|answer| answer.waiting > 0 || answer.channel.is_none()).enumerate()
+    {
+        if n == 0 {
+            pen.put(1, y, 4, "why", theme.muted);
+        }
+        for line in crate::text::wrap(&crate::text::clean(&answer.line), usize::from(room.max(1))).iter().take(2) {
+            pen.put(6, y, room, line, theme.strong);
+            y += 1;
+        }
+    }
+    y - top
 }
 
 fn channels(model: &Model, detail: &CampaignDetail, pen: &mut Pen<'_>) -> u16 {

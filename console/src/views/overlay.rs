@@ -15,18 +15,17 @@ fn boxed<'a>(pen: &'a mut Pen<'_>, width: u16, height: u16, title: &str) -> Pen<
 }
 
 pub(super) fn menu(model: &Model, menu: &Menu, pen: &mut Pen<'_>) {
-    let title = format!("{} {}", menu.campaign, menu.name);
-    let mut pen = boxed(pen, 66, menu.acts.len().max(1) as u16 + 5, &title);
+    let mut pen = boxed(pen, 72, menu.entries.len().max(1) as u16 + 5, &menu.title);
     let theme = *pen.theme();
-    if menu.acts.is_empty() {
+    if menu.entries.is_empty() {
         pen.put(2, 1, pen.width(), "nothing can be done to it as it stands", theme.muted);
     }
-    for (i, act) in menu.acts.iter().enumerate() {
+    for (i, (_, deed)) in menu.entries.iter().enumerate() {
         let y = 1 + i as u16;
         pen.spans(
             3,
             y,
-            &[Span::new(format!("{:<9}", act.word()), theme.strong), Span::new(act.describe(), theme.text)],
+            &[Span::new(format!("{:<9} ", deed.word()), theme.strong), Span::new(deed.describe(), theme.text)],
         );
         if i == menu.selected {
             pen.put(1, y, 1, pen.look.glyphs.pointer, theme.accent);
@@ -43,14 +42,14 @@ pub(super) fn dialog(dialog: &Dialog, pen: &mut Pen<'_>) {
     let told = match &dialog.effects {
         Effects::Told(lines) => lines.len().max(1) as u16,
         Effects::Asked(_) => 1,
-        Effects::Refused(_) => 3,
+        Effects::Refused(_) | Effects::Needs(_) => 3,
     };
-    let name = u16::from(dialog.act.asks_for_name());
-    let title = format!("{} {} {}", dialog.act.word(), dialog.campaign, dialog.name);
-    let mut pen = boxed(pen, 76, told + name + 9, &title);
+    // All fields but the two buttons stand on lines of their own.
+    let inputs = dialog.fields().len() as u16 - 2;
+    let mut pen = boxed(pen, 76, told + inputs + 8, &dialog.title);
     let theme = *pen.theme();
     let width = pen.width().saturating_sub(4);
-    pen.put(2, 0, width, dialog.act.describe(), theme.text);
+    pen.put(2, 0, width, dialog.deed.describe(), theme.text);
     let mut y = 2;
     match &dialog.effects {
         Effects::Asked(far) => {
@@ -58,7 +57,7 @@ pub(super) fn dialog(dialog: &Dialog, pen: &mut Pen<'_>) {
             pen.put(2, y, width, &format!("asking the daemon what it would do{gap}{far}"), theme.muted);
             y += 1;
         }
-        Effects::Refused(why) => y += pen.paragraph(2, y, width, why, theme.strong).min(3),
+        Effects::Refused(why) | Effects::Needs(why) => y += pen.paragraph(2, y, width, why, theme.strong).min(3),
         Effects::Told(lines) if lines.is_empty() => {
             pen.put(2, y, width, "nothing would change", theme.text);
             y += 1;
@@ -81,7 +80,7 @@ pub(super) fn dialog(dialog: &Dialog, pen: &mut Pen<'_>) {
     y += 1;
     let field = |pen: &mut Pen<'_>, y: u16, label: &str, text: &str, on: bool| {
         let style = if on { theme.accent } else { theme.muted };
-        let used = pen.spans(2, y, &[Span::new(format!("{label:<22}"), style)]);
+        let used = pen.spans(2, y, &[Span::new(format!("{label:<23}"), style)]);
         let room = usize::from(pen.width().saturating_sub(used + 5)).max(1);
         let tail: String =
             text.chars().rev().take(room.saturating_sub(1)).collect::<Vec<_>>().into_iter().rev().collect();
@@ -94,15 +93,20 @@ pub(super) fn dialog(dialog: &Dialog, pen: &mut Pen<'_>) {
             pen.put(at, y, 1, " ", theme.selected);
         }
     };
-    field(&mut pen, y, "why (for the audit)", &dialog.reason, dialog.field == Field::Reason);
-    y += 1;
-    if dialog.act.asks_for_name() {
-        field(&mut pen, y, "type its name", &dialog.typed, dialog.field == Field::Name);
+    for which in dialog.fields() {
+        let (label, text) = match which {
+            Field::What => (dialog.deed.what().map_or("", |(label, _)| label), &dialog.inputs.what),
+            Field::Span => ("for (90s, 30m, 2h, 1d)", &dialog.inputs.span),
+            Field::Reason => ("why (for the audit)", &dialog.inputs.reason),
+            Field::Name => ("type its name", &dialog.inputs.name),
+            Field::Cancel | Field::Act => continue,
+        };
+        field(&mut pen, y, label, text, dialog.field == which);
         y += 1;
     }
     y += 1;
     let mut x = 2;
-    for (which, label) in [(Field::Cancel, "Leave it".to_owned()), (Field::Act, format!("{} it", dialog.act.word()))] {
+    for (which, label) in [(Field::Cancel, "Leave it".to_owned()), (Field::Act, format!("{} it", dialog.deed.word()))] {
         let on = dialog.field == which;
         let label = if on { format!("[{label}]") } else { format!(" {label} ") };
         let style = if on { theme.selected } else { theme.text };

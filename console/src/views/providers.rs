@@ -18,7 +18,7 @@ const COLUMNS: [Column; 12] = [
     Column::number("p50", 6, 9),
     Column::number("p99", 6, 5),
     Column::number("flight", 6, 10),
-    Column::flex("last failure", 22, 6, 6),
+    Column::flex("steered, or last failure", 24, 6, 6),
 ];
 
 pub(super) fn list(model: &Model, pen: &mut Pen<'_>, scroll: &mut Scroll, focused: bool) {
@@ -54,9 +54,25 @@ pub(super) fn list(model: &Model, pen: &mut Pen<'_>, scroll: &mut Scroll, focuse
             Cell::new(figures::latency(r.p50_ms), theme.text),
             Cell::new(figures::latency(r.p99_ms), theme.text),
             Cell::new(r.in_flight.to_string(), theme.text),
-            Cell::new(last_failure(r, model), theme.text),
+            Cell::new(steered_or_failed(r, model), theme.text),
         ]
     });
+}
+
+/// What operators keep in force over it, in a few words; else what it last failed by.
+fn steered_or_failed(row: &ProviderRow, model: &Model) -> String {
+    if row.controls.is_empty() {
+        return last_failure(row, model);
+    }
+    let told: Vec<String> = row
+        .controls
+        .iter()
+        .map(|control| match control.until {
+            Some(until) => format!("{} for {}", control.kind, figures::age(until, model.daemon_now())),
+            None => control.kind.to_string(),
+        })
+        .collect();
+    told.join(", ")
 }
 
 fn last_failure(row: &ProviderRow, model: &Model) -> String {
@@ -103,6 +119,15 @@ pub(super) fn detail(model: &Model, name: &str, pen: &mut Pen<'_>) {
         ("failures", format!("{} by its own fault", figures::count(r.failures))),
     ];
     let mut y = 2;
+    for control in &r.controls {
+        let ends = control
+            .until
+            .map_or("until it is released".to_owned(), |until| format!("until {} UTC", figures::time_of_day(until)));
+        let value = format!("{} by {} {ends}: {}", control.kind, control.by, control.reason);
+        pen.put(1, y, 11, "steered", theme.muted);
+        pen.put(13, y, pen.width().saturating_sub(13), &crate::text::clean(&value), theme.strong);
+        y += 1;
+    }
     for (label, value) in lines {
         pen.put(1, y, 11, label, theme.muted);
         pen.put(13, y, pen.width().saturating_sub(13), &value, theme.text);
@@ -112,6 +137,7 @@ pub(super) fn detail(model: &Model, name: &str, pen: &mut Pen<'_>) {
     let room = pen.width().saturating_sub(14).min(96);
     spark(pen, 13, y, room, &r.history);
     y += 2;
+    y += super::campaign::why(model, y, pen);
     pen.rule(y, "last failure", false);
     let said = match r.last_error_at {
         None => "none since the daemon started".to_owned(),

@@ -10,7 +10,7 @@ use super::problem::ToProblem;
 use super::progress::Progress;
 use crate::campaigns::CampaignError;
 use crate::campaigns::lifecycle::{self, Event};
-use crate::store::{self, AttemptRecord, By, CampaignRecord, CampaignRow, Lane, Next, OpenIntent, OutcomeWrite};
+use crate::store::{self, By, CampaignRecord, CampaignRow, Next, OpenIntent, OutcomeWrite};
 
 /// Messages of one commit.
 const PART: usize = 200;
@@ -31,6 +31,7 @@ impl Api {
                 message: self.message_row(&one.message),
                 since: one.intent.started,
                 asked_until,
+                step: self.dispatcher.shared().doubt_step(one).to_owned(),
             });
         }
         Ok(Reply::Doubts(DoubtPage { rows, total }))
@@ -184,24 +185,5 @@ fn outcome(by: &By, open: &OpenIntent, verdict: Verdict) -> OutcomeWrite {
             (OutcomeClass::NotSent, Next::Failed { why: "settled by an operator: it did not get through".to_owned() })
         }
     };
-    let known = open.message.record.attempts.iter().find(|attempt| attempt.no == open.intent.attempt);
-    let attempt = AttemptRecord {
-        no: open.intent.attempt,
-        provider: open.intent.provider.clone(),
-        started: open.intent.started,
-        class,
-        code: "settled".to_owned(),
-        detail: format!("by {}", by.actor),
-        provider_id: known.map_or(String::new(), |attempt| attempt.provider_id.clone()),
-        latency_ms: known.map_or(0, |attempt| attempt.latency_ms),
-        barred: false,
-    };
-    OutcomeWrite {
-        lane: Lane { campaign: open.message.campaign, channel: open.intent.channel },
-        message: open.message.id,
-        record: open.message.record.clone(),
-        attempt,
-        next,
-        by_provider_id: false,
-    }
+    open.outcome(open.came_to(class, "settled", format!("by {}", by.actor)), next, false)
 }

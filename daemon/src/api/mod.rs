@@ -13,6 +13,7 @@ mod problem;
 mod progress;
 mod routes;
 mod session;
+mod steering;
 mod trace;
 
 use std::collections::HashMap;
@@ -150,7 +151,10 @@ impl Api {
             let from = Source { file, vouched_by, country };
             return self.import_open(caller, &by, list, from, act.preview).await;
         }
-        match self.guest_request(&by, &act, &request, progress).await {
+        if let Some(answer) = self.guest_request(&by, &act, &request, progress).await {
+            return answer;
+        }
+        match self.steering_request(&by, &act, &request).await {
             Some(answer) => answer,
             None => self.campaign_request(&by, &act, request, progress).await,
         }
@@ -178,6 +182,9 @@ fn takes_long(request: &Request) -> bool {
             | Request::Doubts { .. }
             | Request::DoubtSettle { .. }
             | Request::GuestTrace { .. }
+            | Request::Why { .. }
+            | Request::ProviderSteer { .. }
+            | Request::ProviderTest { .. }
     )
 }
 

@@ -3,7 +3,7 @@
 use usher_common::protocol::{Problem, ProblemCode};
 
 use crate::campaigns::CampaignError;
-use crate::dispatch::TrialError;
+use crate::dispatch::{SteerError, TrialError};
 use crate::guests::BookError;
 use crate::store;
 
@@ -57,11 +57,33 @@ impl ToProblem for CampaignError {
     }
 }
 
+impl ToProblem for SteerError {
+    fn problem(&self) -> Problem {
+        let (code, remedy) = match self {
+            Self::Store(error) => return error.problem(),
+            Self::Provider { .. } | Self::Organisation { .. } => (ProblemCode::NotFound, ""),
+            Self::Reason => (ProblemCode::Invalid, "say why with --reason"),
+            Self::Span | Self::Weight | Self::Unknown => (ProblemCode::Invalid, ""),
+            Self::Alone { .. }
+            | Self::Drained(_)
+            | Self::NoTakeOver { .. }
+            | Self::NoOther { .. }
+            | Self::NotHeld { .. } => (ProblemCode::Conflict, ""),
+            Self::NotRecorded { .. } => {
+                (ProblemCode::Unavailable, "see the daemon's log, and the findings of `usher status`")
+            }
+        };
+        Problem::new(code, self.to_string(), remedy)
+    }
+}
+
 impl ToProblem for TrialError {
     fn problem(&self) -> Problem {
         match self {
             Self::Campaign(error) => error.problem(),
             Self::Address { .. } => Problem::new(ProblemCode::Invalid, self.to_string(), ""),
+            Self::Which(error) => error.problem(),
+            Self::WhoseName(_) => Problem::new(ProblemCode::Invalid, self.to_string(), ""),
             Self::Gate(_) => Problem::new(ProblemCode::Refused, self.to_string(), ""),
             Self::NoProvider(_) | Self::NotTaken { .. } => Problem::new(ProblemCode::Unavailable, self.to_string(), ""),
         }

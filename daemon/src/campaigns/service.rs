@@ -49,6 +49,12 @@ impl Campaigns {
         campaigns
     }
 
+    /// The organisations that are configured, by name.
+    pub fn organisation_names(&self) -> Vec<String> {
+        let organisations = self.organisations.read().unwrap_or_else(PoisonError::into_inner);
+        organisations.iter().map(|organisation| organisation.name.clone()).collect()
+    }
+
     /// Takes these organisations over in place of those before.
     pub fn set_organisations(&self, organisations: &[Organisation]) {
         // A list of pointers is whole whoever panicked beside it.

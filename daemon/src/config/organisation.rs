@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use usher_common::model::CampaignClass;
+
 use super::check;
 use super::reader::{Reader, Section};
 use super::slot::{Fault, Word};
@@ -85,6 +87,8 @@ pub struct Organisation {
     pub sms_sender: Option<String>,
     /// The `https` address under which unsubscribe links live, without a slash at its end.
     pub unsubscribe_base: Option<String>,
+    /// The classes of messages that are sent again, by the same provider, when nobody can say whether they were taken.
+    pub resend_unknown: Vec<CampaignClass>,
     /// Values of template tokens that a campaign need not set.
     pub values: BTreeMap<String, String>,
 }
@@ -116,6 +120,7 @@ fn one(reader: &mut Reader<'_>, section: &Section, name: String) -> Organisation
     let reply_to = text("reply_to", check::email);
     let sms_sender = text("sms_sender", check::sms_sender);
     let unsubscribe_base = text("unsubscribe_base", check::https).map(|url| url.trim_end_matches('/').to_owned());
+    let resend_unknown = text("resend_unknown", |text| classes(text).map(drop));
     let tier = reader.within(section, "tier").live().word(Some(Tier::Free)).unwrap_or(Tier::Free);
     let values = reader.free_table(section, "values", token).into_iter().collect();
     Organisation {
@@ -128,8 +133,15 @@ fn one(reader: &mut Reader<'_>, section: &Section, name: String) -> Organisation
         reply_to,
         sms_sender,
         unsubscribe_base,
+        resend_unknown: resend_unknown.as_deref().and_then(|text| classes(text).ok()).unwrap_or_default(),
         values,
     }
+}
+
+/// Classes of messages, with commas between them.
+fn classes(text: &str) -> Result<Vec<CampaignClass>, Fault> {
+    let remedy = "name classes with commas between them: personal, transactional, commercial";
+    text.split(',').map(|class| class.parse().map_err(|why: String| Fault::new(why, remedy))).collect()
 }
 
 fn token(name: &str) -> Result<(), Fault> {

@@ -7,7 +7,7 @@ use usher_common::model::{BreakerState, Channel, Health, OutcomeClass, ProviderR
 
 use super::breaker::{Call, Leave, Settings};
 use super::concurrency::Concurrency;
-use super::route::Room;
+use super::route::{Room, Steered};
 use super::weight::Weight;
 use super::{Breaker, Candidate, Dice, Pace, Permit, RetryBudget, Spacing};
 use crate::clock::Clock;
@@ -94,6 +94,7 @@ pub struct Account {
     pub currency: String,
     clock: Clock,
     breaker: Settings,
+    configured_weight: f64,
     state: Mutex<State>,
 }
 
@@ -126,6 +127,7 @@ impl Account {
             currency: setup.currency,
             clock,
             breaker: setup.breaker,
+            configured_weight: setup.weight,
             state: Mutex::new(state),
         }
     }
@@ -161,6 +163,25 @@ impl Account {
         turn(&mut state, now)
     }
 
+    /// Lets an account that was out of use come back with a share that grows.
+    pub fn ease_in(&self) -> Option<Turn> {
+        let now = self.clock.mono();
+        let mut state = self.state_now(now);
+        state.breaker.ease_in(now);
+        turn(&mut state, now)
+    }
+
+    /// Messages a second that its pace allows; `None` without a limit.
+    pub fn messages_a_second(&self) -> Option<f64> {
+        let requests = self.state_now(self.clock.mono()).pace.rate_in_force();
+        requests.is_finite().then_some(requests * self.batch as f64)
+    }
+
+    /// Gives it this weight in its set; `None`: the configured one.
+    pub fn reweigh(&self, weight: Option<f64>) {
+        self.state().weight.configure(weight.unwrap_or(self.configured_weight));
+    }
+
     /// Lets time pass for an account that nobody asks for anything, and tells when that turned the breaker.
     pub fn tick(&self) -> Option<Turn> {
         let now = self.clock.mono();
@@ -193,6 +214,7 @@ impl Account {
         Candidate {
             provider,
             enabled: true,
+            steered: Steered::Free,
             rank: self.rank,
             weight: state.weight.at(state.breaker.recent_p95(), now),
             share: state.breaker.share(now),
@@ -413,6 +435,7 @@ impl Account {
             breaker: breaker.state,
             since: at(breaker.since),
             retry_at: breaker.retry_at.map(at),
+            controls: Vec::new(),
             throttled_until: paused.map(at),
             in_flight: state.in_flight,
             accepted: state.accepted,

@@ -12,10 +12,12 @@ use tokio_util::sync::CancellationToken;
 use usher_common::model::{CampaignId, Timestamp};
 
 use super::shared::Shared;
-use crate::store::{CampaignRow, Compaction, Error};
+use crate::store::{CampaignRow, Compaction, Error, Hour};
 
 /// Campaigns that are over are looked for this often.
 const LOOK: Duration = Duration::from_secs(5);
+/// Hours for which it is kept how many messages were begun: longer than anything is given back, or a clock is wrong.
+const KEPT_HOURS: u32 = 30 * 24;
 /// Messages that one commit looks at.
 const PART: usize = 512;
 /// The rest after a commit is as long as it took, and at least this long.
@@ -32,6 +34,10 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             Err(error) => return shared.fail(format!("campaigns could not be read: {error}")),
         };
         let (now, after) = (shared.clock.now(), shared.settings.compact_after);
+        let days_ago = Hour(Hour::of(now).0.saturating_sub(KEPT_HOURS));
+        if let Err(error) = shared.store().forget_charges(&super::by_dispatcher(), days_ago).await {
+            return shared.fail(format!("what was charged days ago could not be forgotten: {error}"));
+        }
         for row in ended.iter().filter(|row| is_due(row, now, after)) {
             if done.contains(&row.id) {
                 continue;

@@ -12,12 +12,14 @@ use super::account::{Account, Slots};
 use super::breaker::{Call, Leave};
 use super::ledger::Entry;
 use super::next::{Situation, bars, next};
+use super::quota::Allowance;
 use super::shared::Shared;
 use crate::campaigns::compose::{ComposeError, Composed, Kit};
 use crate::guests::address_on;
 use crate::providers::{Answer, Outgoing, PrepareError, Prepared, Sender};
 use crate::store::{
     AttemptRecord, AuditEntry, Claim, Error, IntentRecord, IntentWrite, Lane, MessageRecord, Next, OutcomeWrite,
+    TURNED_AWAY,
 };
 
 /// A request goes out within this of being judged by the gate, else it is judged anew.
@@ -27,8 +29,10 @@ const FRESH: Duration = Duration::from_secs(2);
 pub(super) struct Load {
     pub(super) account: Arc<Account>,
     pub(super) lane: Lane,
+    pub(super) organisation: u64,
     pub(super) claims: Vec<Claim>,
     pub(super) slots: Slots,
+    pub(super) allowance: Allowance,
     pub(super) permit: OwnedSemaphorePermit,
 }
 
@@ -67,13 +71,20 @@ pub(super) async fn carry(shared: Arc<Shared>, ledger: mpsc::Sender<Entry>, mut 
     let judged = shared.clock.mono();
     let count = load.claims.len();
     let lane = load.lane;
-    let requests = judge(&shared, &mut load).await;
+    let organisation = load.organisation;
+    let mut requests = judge(&shared, &mut load).await;
+    if shared.stops(lane, organisation, &load.account) {
+        // Held or drained while they were composed: they go back as they were.
+        let claims = requests.iter().flat_map(|request| &request.members).map(|member| member.ready.claim.id);
+        shared.store().release(&claims.collect::<Vec<_>>());
+        requests.clear();
+    }
     // What goes alone needs more requests than were reserved, what was refused fewer.
     load.account.adjust(&load.slots, requests.len() as u32);
     let leave = load.slots.leave;
-    let requests = make_durable(&shared, &load.account, leave, requests).await;
+    let requests = make_durable(&shared, &mut load, requests).await;
     let mut under_way: FuturesUnordered<_> =
-        requests.into_iter().map(|request| send(&shared, &load.account, leave, request, judged)).collect();
+        requests.into_iter().map(|request| send(&shared, &load, leave, request, judged)).collect();
     while let Some(entries) = under_way.next().await {
         for entry in entries {
             if ledger.send(entry).await.is_err() {
@@ -84,7 +95,11 @@ pub(super) async fn carry(shared: Arc<Shared>, ledger: mpsc::Sender<Entry>, mut 
         shared.wake.notify_one();
     }
     drop(under_way);
-    shared.lane(lane, |state| state.in_flight = state.in_flight.saturating_sub(count));
+    let now = shared.clock.mono();
+    shared.lane(lane, |state| {
+        state.in_flight = state.in_flight.saturating_sub(count);
+        state.moved = now;
+    });
     shared.wake.notify_one();
 }
 
@@ -183,7 +198,9 @@ fn failed(why: &str) -> Next {
 fn turn_away(shared: &Shared, account: &Account, bad: &mut Ready, answer: &Answer) -> Next {
     let now = shared.clock.now();
     let record = &mut bad.claim.record;
-    record.attempts.push(attempt(account, record.next_attempt(), now, 0, answer, &bad.outgoing.to));
+    let mut tried = attempt(account, record.next_attempt(), now, 0, answer, &bad.outgoing.to);
+    TURNED_AWAY.clone_into(&mut tried.code);
+    record.attempts.push(tried);
     if alternative(shared, account, record) {
         Next::Retry { at: now, why: "goes by another provider of the channel".to_owned() }
     } else {
@@ -234,6 +251,29 @@ pub(super) fn judged_letter(
     channel: Channel,
     message: MessageId,
 ) -> Result<Composed, Refused> {
+    let (composed, suppressed) = composed_letter(shared, kit, list, guest, channel, message)?;
+    kit.gate(&composed, suppressed.as_deref()).map_err(|refusal| {
+        shared.metrics.refusal();
+        let entry = AuditEntry::Refusal {
+            message: message.0,
+            rule: refusal.rule.to_owned(),
+            clause: refusal.clause.to_owned(),
+            evidence: refusal.evidence.clone(),
+        };
+        Refused { next: Next::Suppressed { why: refusal.why() }, audit: Some(entry) }
+    })?;
+    Ok(composed)
+}
+
+/// Composes a message, for which the gate is not asked: it is not sent. With why its address is suppressed, if it is.
+pub(super) fn composed_letter(
+    shared: &Shared,
+    kit: &Kit,
+    list: usher_common::model::ListId,
+    guest: usher_common::model::GuestId,
+    channel: Channel,
+    message: MessageId,
+) -> Result<(Composed, Option<String>), Refused> {
     let failed = |why: &str| Refused::plain(Next::Failed { why: why.to_owned() });
     let book = shared.campaigns().book();
     let row = match book.get(list, guest) {
@@ -262,17 +302,7 @@ pub(super) fn judged_letter(
         ComposeError::Template(error) => Refused::plain(Next::Failed { why: format!("template: {error}") }),
         ComposeError::WhatsApp(error) => Refused::plain(Next::Failed { why: format!("WhatsApp template: {error}") }),
     })?;
-    kit.gate(&composed, suppressed.as_deref()).map_err(|refusal| {
-        shared.metrics.refusal();
-        let entry = AuditEntry::Refusal {
-            message: message.0,
-            rule: refusal.rule.to_owned(),
-            clause: refusal.clause.to_owned(),
-            evidence: refusal.evidence.clone(),
-        };
-        Refused { next: Next::Suppressed { why: refusal.why() }, audit: Some(entry) }
-    })?;
-    Ok(composed)
+    Ok((composed, suppressed))
 }
 
 /// A composed letter as a provider takes it.
@@ -322,12 +352,12 @@ pub(super) async fn refuse(shared: &Shared, lane: Lane, refusals: &[(Claim, Next
 
 /// Makes the intents of all requests durable, in one commit where nothing stands in the way; what does not get through is
 /// let go of and not sent.
-async fn make_durable(shared: &Shared, account: &Account, leave: Leave, requests: Vec<Request>) -> Vec<Request> {
+async fn make_durable(shared: &Shared, load: &mut Load, requests: Vec<Request>) -> Vec<Request> {
     if requests.is_empty() {
         return requests;
     }
     let all: Vec<&Request> = requests.iter().collect();
-    match write_intents(shared, account, &all).await {
+    match write_intents(shared, load, &all).await {
         Ok(()) => return requests,
         Err(Error::Changed { .. }) => {}
         Err(error) => {
@@ -337,12 +367,12 @@ async fn make_durable(shared: &Shared, account: &Account, leave: Leave, requests
     }
     let mut durable = Vec::new();
     for request in requests {
-        match write_intents(shared, account, &[&request]).await {
+        match write_intents(shared, load, &[&request]).await {
             Ok(()) => durable.push(request),
             Err(Error::Changed { .. }) => {
                 let ids: Vec<_> = request.members.iter().map(|m| m.ready.claim.id).collect();
                 shared.store().release(&ids);
-                account.done(leave);
+                load.account.done(load.slots.leave);
             }
             Err(error) => {
                 shared.fail(format!("intents could not be recorded: {error}"));
@@ -353,12 +383,15 @@ async fn make_durable(shared: &Shared, account: &Account, leave: Leave, requests
     durable
 }
 
-async fn write_intents(shared: &Shared, account: &Account, requests: &[&Request]) -> Result<(), Error> {
+async fn write_intents(shared: &Shared, load: &mut Load, requests: &[&Request]) -> Result<(), Error> {
+    let account = &load.account;
     let started = shared.clock.now();
     let mut intents = Vec::new();
+    let mut fresh = 0;
     for request in requests {
         for (place, member) in request.members.iter().enumerate() {
             let claim = &member.ready.claim;
+            fresh += u32::from(!claim.record.was_charged());
             let intent = IntentRecord {
                 attempt: claim.record.next_attempt(),
                 channel: claim.lane.channel,
@@ -373,23 +406,22 @@ async fn write_intents(shared: &Shared, account: &Account, requests: &[&Request]
             intents.push(IntentWrite { claim, intent });
         }
     }
-    shared.store().record_intents(&super::by_dispatcher(), &intents).await
+    let debit = load.allowance.debit(fresh, started);
+    shared.store().record_intents(&super::by_dispatcher(), &intents, &debit).await?;
+    load.allowance.charged(fresh);
+    Ok(())
 }
 
 /// Sends one request and judges its answers.
-async fn send(shared: &Arc<Shared>, account: &Account, leave: Leave, request: Request, judged: Duration) -> Vec<Entry> {
+async fn send(shared: &Arc<Shared>, load: &Load, leave: Leave, request: Request, judged: Duration) -> Vec<Entry> {
+    let account = &load.account;
     let begun = shared.clock.mono();
     let started = shared.clock.now();
-    let answers = if begun.saturating_sub(judged) > FRESH {
-        let stale = Answer {
-            class: OutcomeClass::NotSent,
-            scope: None,
-            code: "stale".to_owned(),
-            detail: "the disk was too slow: it is judged anew before it goes".to_owned(),
-            provider_id: String::new(),
-            retry_after: None,
-        };
-        vec![stale; request.members.len()]
+    let stale = begun.saturating_sub(judged) > FRESH;
+    let answers = if stale {
+        vec![kept_back("stale", "the disk was too slow: it is judged anew before it goes"); request.members.len()]
+    } else if shared.stops(load.lane, load.organisation, account) {
+        vec![kept_back("held", "held or drained before it left"); request.members.len()]
     } else {
         for member in &request.members {
             if member.ready.claim.record.attempts.is_empty() {
@@ -432,6 +464,18 @@ async fn send(shared: &Arc<Shared>, account: &Account, leave: Leave, request: Re
             Entry { write, permit: member.permit }
         })
         .collect()
+}
+
+/// The answer for a message that was kept back at the last moment.
+fn kept_back(code: &str, detail: &str) -> Answer {
+    Answer {
+        class: OutcomeClass::NotSent,
+        scope: None,
+        code: code.to_owned(),
+        detail: detail.to_owned(),
+        provider_id: String::new(),
+        retry_after: None,
+    }
 }
 
 /// Counts the answers of a request everywhere they count.
@@ -488,7 +532,7 @@ fn elsewhere(shared: &Shared, account: &Account, claim: &Claim) -> bool {
         let name = other.provider.name();
         other.channel() == claim.lane.channel
             && name != account.provider.name()
-            && !other.is_open()
+            && shared.carries(other)
             && !claim.record.is_barred_at(name)
             && !claim.record.attempts.iter().any(|a| a.provider == name)
     })

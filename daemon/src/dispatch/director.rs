@@ -2,7 +2,6 @@
 //! part by part, ends them by the equation, and clears away what a cancelled one left waiting.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use usher_common::model::{CampaignId, CampaignState, Channel, StateCounts};
 use usher_common::protocol::Level;
 
+use super::doubt;
 use super::shared::Shared;
 use crate::campaigns::lifecycle::{self, Event};
 use crate::campaigns::{CampaignError, channels_for};
@@ -23,9 +23,6 @@ const PARTS: usize = 8;
 const LOOK: Duration = Duration::from_secs(1);
 /// Waiting messages of a cancelled campaign that are cleared away in one commit.
 const SWEEP: usize = 500;
-/// How long an outcome in doubt is waited for: e-mail, and everything else.
-const SETTLE_EMAIL_MS: i64 = 10 * 60 * 1000;
-const SETTLE_OTHER_MS: i64 = 2 * 60 * 1000;
 
 /// Directs until `stop` is cancelled.
 pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
@@ -84,6 +81,8 @@ fn concerns(row: &CampaignRow) -> bool {
             CampaignState::Scheduled
                 | CampaignState::Running
                 | CampaignState::Settling
+                | CampaignState::Paused
+                | CampaignState::Finished
                 | CampaignState::Partial
                 | CampaignState::Cancelled
         )
@@ -102,7 +101,7 @@ async fn direct(shared: &Arc<Shared>, id: CampaignId) -> Result<Option<(Campaign
     };
     let state = row.record.state;
     let lanes_open = state == CampaignState::Running && row.record.deleted.is_none();
-    shared.set_lanes(id, organisation(&row), &row.record.channels, lanes_open);
+    shared.set_lanes(id, &row.record, lanes_open);
     let due = row.record.due.filter(|_| state == CampaignState::Scheduled && row.record.deleted.is_none());
     shared.set_due(id, due.map(|due| (due, row.record.channels.as_slice())));
     if !concerns(&row) {
@@ -119,6 +118,22 @@ async fn direct(shared: &Arc<Shared>, id: CampaignId) -> Result<Option<(Campaign
             }
             Ok(Some((state, false)))
         }
+        CampaignState::Running | CampaignState::Paused if expires(&row, shared) => {
+            let by = super::by_dispatcher();
+            let swept = shared.store().expire_waiting(&by, id, SWEEP, shared.clock.now()).await?;
+            if swept > 0 {
+                tell(
+                    shared,
+                    id,
+                    Level::Warning,
+                    format!("{swept} messages waited until their time ran out: they expire"),
+                );
+                shared.look(id);
+                return Ok(Some((state, true)));
+            }
+            if state == CampaignState::Running { end(shared, &row).await } else { Ok(Some((state, false))) }
+        }
+        CampaignState::Paused => Ok(row.record.expires.map(|_| (state, false))),
         CampaignState::Running => {
             if !row.record.expanded {
                 if shared.no_room().is_some() {
@@ -130,7 +145,7 @@ async fn direct(shared: &Arc<Shared>, id: CampaignId) -> Result<Option<(Campaign
             }
             end(shared, &row).await
         }
-        CampaignState::Settling | CampaignState::Partial => end(shared, &row).await,
+        CampaignState::Settling | CampaignState::Partial | CampaignState::Finished => end(shared, &row).await,
         CampaignState::Cancelled => {
             // Guests that were not yet turned into messages are accounted for too: as cancelled.
             if !row.record.expanded && row.record.due.is_some() {
@@ -151,14 +166,13 @@ async fn direct(shared: &Arc<Shared>, id: CampaignId) -> Result<Option<(Campaign
     }
 }
 
-fn organisation(row: &CampaignRow) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    row.record.organisation.hash(&mut hasher);
-    hasher.finish()
-}
-
 fn tell(shared: &Shared, id: CampaignId, level: Level, text: impl Into<String>) {
     shared.board.tell(shared.clock.now(), level, format!("campaign {id}"), text);
+}
+
+/// Whether a campaign's time is over, and all that waits of it with it; what is not expanded yet is first.
+fn expires(row: &CampaignRow, shared: &Shared) -> bool {
+    row.record.expanded && row.record.expires.is_some_and(|expires| shared.clock.now() >= expires)
 }
 
 /// Turns the next guests into messages; whether all are.
@@ -218,7 +232,7 @@ async fn end(shared: &Arc<Shared>, row: &CampaignRow) -> Result<Option<(Campaign
         return Ok(Some((state, true)));
     }
     let email = counts.states.get(&Channel::Email).is_some_and(|c| c.unknown > 0);
-    let patience = if email { SETTLE_EMAIL_MS } else { SETTLE_OTHER_MS };
+    let patience = doubt::patience(if email { Channel::Email } else { Channel::Sms }).as_millis() as i64;
     let settled = row.record.state == CampaignState::Partial
         || row.record.settling.is_some_and(|since| now.millis_since(since) >= patience);
     let Some(state) = lifecycle::outcome(row.record.expanded, row.record.messages, &total, settled) else {
@@ -230,7 +244,8 @@ async fn end(shared: &Arc<Shared>, row: &CampaignRow) -> Result<Option<(Campaign
     let record = CampaignRecord {
         state,
         settling: if state == CampaignState::Settling { Some(now) } else { row.record.settling },
-        ended: state.is_ended().then_some(now),
+        // What bounces after the end makes another one of it, and no later one.
+        ended: state.is_ended().then(|| row.record.ended.unwrap_or(now)),
         ..row.record.clone()
     };
     let audit = AuditEntry::Act { act: "campaign.end".into(), object: row.id.to_string(), detail: state.to_string() };

@@ -1,10 +1,11 @@
 //! Dispatch: what is sent next, by whom, and when, and what became of it.
 //!
 //! The pure half decides ([`breaker`], [`pace`], [`mod@route`], [`fair`], [`backoff`], [`spacing`],
-//! [`concurrency`], [`weight`], `next`): it reads no clock, draws no luck of its own and does no I/O. The other half
+//! [`concurrency`], [`weight`], [`controls`], `next`): it reads no clock, draws no luck of its own and does no I/O. The other half
 //! carries out. The `planner` gives lanes their turns and claims messages; a `courier` takes them through gate, intent and
 //! request; the `ledger` makes outcomes durable; the `director` moves campaigns from hour to end; the `settler` looks
-//! after what is in doubt; the `prober` after providers that are; the `compactor` makes small what is over.
+//! after what is in doubt; the `prober` after providers that are; `steering` has operators' words take effect; the
+//! `watchdog` tells of what stands still; the `compactor` makes small what is over.
 //!
 //! Promised: no request leaves before its intent is durable, and none without the gate; what may have been sent is
 //! never sent by another; a campaign ends by the equation alone; memory does not grow with a campaign.
@@ -13,9 +14,11 @@ pub mod account;
 pub mod backoff;
 pub mod breaker;
 pub mod concurrency;
+pub mod controls;
 pub mod dice;
 pub mod fair;
 pub mod pace;
+pub mod quota;
 pub mod route;
 pub mod spacing;
 pub mod weight;
@@ -23,6 +26,8 @@ pub mod weight;
 mod compactor;
 mod courier;
 mod director;
+mod doubt;
+mod facts;
 mod ledger;
 mod next;
 mod planner;
@@ -30,7 +35,10 @@ mod prober;
 mod publisher;
 mod settler;
 mod shared;
+mod steering;
 mod trial;
+mod watchdog;
+mod why;
 
 use std::sync::Arc;
 
@@ -46,6 +54,7 @@ pub use pace::Pace;
 pub use route::{Candidate, Hold, Route, Tried, Why, route};
 pub use shared::{Settings, Shared, Totals};
 pub use spacing::Spacing;
+pub use steering::SteerError;
 pub use trial::TrialError;
 
 use crate::store::By;
@@ -66,12 +75,15 @@ impl Dispatcher {
     ) -> Result<Self, crate::store::Error> {
         settler::recover(&shared).await?;
         prober::recover(&shared)?;
+        steering::recover(&shared)?;
         let (ledger, entries) = tokio::sync::mpsc::channel(ledger::QUEUE);
         tasks.spawn(ledger::keep(Arc::clone(&shared), entries));
         tasks.spawn(planner::run(Arc::clone(&shared), ledger, stop.clone()));
         tasks.spawn(director::run(Arc::clone(&shared), stop.clone()));
         tasks.spawn(settler::run(Arc::clone(&shared), stop.clone()));
         tasks.spawn(prober::run(Arc::clone(&shared), stop.clone()));
+        tasks.spawn(steering::run(Arc::clone(&shared), stop.clone()));
+        tasks.spawn(watchdog::run(Arc::clone(&shared), stop.clone()));
         tasks.spawn(compactor::run(Arc::clone(&shared), stop.clone()));
         tasks.spawn(publisher::run(Arc::clone(&shared), stop));
         Ok(Self { shared })

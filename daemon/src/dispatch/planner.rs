@@ -16,7 +16,7 @@ use super::courier::{self, Load};
 use super::ledger::Entry;
 use super::shared::{LaneState, Shared};
 use super::{Fair, Hold, LaneId, Route, Tried, Why, route};
-use crate::store::{Claim, Error, Lane, MessageRecord, Next};
+use crate::store::{Claim, Error, Lane, MessageRecord, Next, Payer};
 
 /// Who holds the claims of this process.
 const OWNER: &str = "planner";
@@ -66,21 +66,38 @@ fn plan(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, fair: &mut Fair) -> 
     for (owner, message) in shared.store().expire_claims(now) {
         tracing::warn!(owner, %message, "a claim was held for {LEASE:?}, and was taken back");
     }
+    let mut rest = LOOK;
     let mut ready: BTreeMap<LaneId, Lane> = BTreeMap::new();
+    let mut payers: BTreeMap<Lane, Arc<[Payer]>> = BTreeMap::new();
     for (lane, state) in shared.lanes() {
         let id = fair_id(lane, &state);
+        if let Some(hold) = shared.held(lane, state.organisation) {
+            shared.lane(lane, |state| {
+                state.hold = Some(hold);
+                state.moved = now;
+            });
+            if let Some(until) = hold.until {
+                rest = rest.min(until.saturating_sub(now)).max(Duration::from_millis(1));
+            }
+            fair.leave(id);
+            continue;
+        }
+        if matches!(state.hold, Some(Hold { why: Why::Held | Why::LetGo, .. })) {
+            shared.lane(lane, |state| state.hold = None);
+        }
         if is_ready(shared, lane, &state)? {
             fair.join(id);
             ready.insert(id, lane);
+            payers.insert(lane, Arc::clone(&state.payers));
         } else {
             fair.leave(id);
         }
     }
-    let mut rest = LOOK;
     while shared.permits.available_permits() > 0 {
         let Some((id, granted)) = fair.next(|id| ready.contains_key(&id)) else { break };
         let Some(&lane) = ready.get(&id) else { break };
-        match take_turn(shared, ledger, lane, granted as usize)? {
+        let payers = payers.get(&lane).map_or(&[][..], |payers| &payers[..]);
+        match take_turn(shared, ledger, (lane, payers), granted as usize)? {
             TurnEnd::Took(n) => {
                 fair.charge(id, n as u32);
                 shared.lane(lane, |state| state.hold = None);
@@ -89,12 +106,19 @@ fn plan(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, fair: &mut Fair) -> 
                 shared.lane(lane, |state| {
                     state.empty = true;
                     state.hold = None;
+                    state.moved = now;
                 });
                 fair.leave(id);
                 ready.remove(&id);
             }
             TurnEnd::Held(hold) => {
-                shared.lane(lane, |state| state.hold = Some(hold));
+                shared.lane(lane, |state| {
+                    state.hold = Some(hold);
+                    // Whoever is bound does not stand still; that counts from where the bond ends.
+                    if hold.why != Why::Concurrency {
+                        state.moved = now;
+                    }
+                });
                 if let Some(until) = hold.until {
                     rest = rest.min(until.saturating_sub(now)).max(Duration::from_millis(1));
                 }
@@ -123,7 +147,12 @@ fn fair_id(lane: Lane, state: &LaneState) -> LaneId {
     LaneId { organisation: state.organisation, campaign: CampaignId(hasher.finish()) }
 }
 
-fn take_turn(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, lane: Lane, granted: usize) -> Result<TurnEnd, Error> {
+fn take_turn(
+    shared: &Arc<Shared>,
+    ledger: &mpsc::Sender<Entry>,
+    (lane, payers): (Lane, &[Payer]),
+    granted: usize,
+) -> Result<TurnEnd, Error> {
     let now = shared.clock.mono();
     let candidates = shared.candidates(lane.channel);
     let account = match route(&candidates, &[], false, shared.throw(), now) {
@@ -135,9 +164,16 @@ fn take_turn(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, lane: Lane, gra
     if n == 0 {
         return Ok(TurnEnd::Held(Hold { why: Why::Concurrency, until: None }));
     }
-    let claims = shared.store().claim(lane, n, OWNER, shared.clock.now(), now, LEASE)?;
+    let room = shared.quota_room(payers, shared.clock.now())?;
+    let fresh = usize::try_from(room.messages).unwrap_or(usize::MAX);
+    let claims = shared.store().claim(lane, (n, fresh), OWNER, shared.clock.now(), now, LEASE)?;
     if claims.is_empty() {
-        return Ok(TurnEnd::Empty);
+        // What was charged before goes on; all that is left waits for the quota, if there is any left.
+        let full = room.full.filter(|_| fresh == 0);
+        return Ok(full.map_or(TurnEnd::Empty, |full| {
+            let ahead = full.until.millis_since(shared.clock.now()).max(0).unsigned_abs();
+            TurnEnd::Held(Hold { why: Why::Quota, until: Some(now + Duration::from_millis(ahead)) })
+        }));
     }
     let mut groups: BTreeMap<usize, Vec<Claim>> = BTreeMap::new();
     let mut put_off = Vec::new();
@@ -155,7 +191,7 @@ fn take_turn(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, lane: Lane, gra
     let mut took = 0;
     let mut full = None;
     for (provider, claims) in groups {
-        match send_off(shared, ledger, lane, provider, claims) {
+        match send_off(shared, ledger, (lane, payers), provider, claims)? {
             0 => full = Some(Hold { why: Why::Concurrency, until: None }),
             n => took += n,
         }
@@ -174,7 +210,8 @@ fn take_turn(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, lane: Lane, gra
 fn route_one(shared: &Shared, claim: &Claim, now: Duration) -> Route {
     let mut candidates = shared.candidates(claim.lane.channel);
     for candidate in &mut candidates {
-        candidate.enabled = !claim.record.is_barred_at(shared.accounts[candidate.provider].provider.name());
+        let name = shared.accounts[candidate.provider].provider.name();
+        candidate.enabled = !claim.record.is_barred_at(name) && claim.record.only_by().is_none_or(|only| only == name);
     }
     route(&candidates, &tried(shared, &claim.record, now), false, shared.throw(), now)
 }
@@ -193,25 +230,31 @@ fn tried(shared: &Shared, record: &MessageRecord, now: Duration) -> Vec<Tried> {
 fn send_off(
     shared: &Arc<Shared>,
     ledger: &mpsc::Sender<Entry>,
-    lane: Lane,
+    (lane, payers): (Lane, &[Payer]),
     provider: usize,
     mut claims: Vec<Claim>,
-) -> usize {
+) -> Result<usize, Error> {
     let account = Arc::clone(&shared.accounts[provider]);
     let slots = account.reserve(claims.len());
     let n = slots.as_ref().map_or(0, |s| s.messages as usize);
     let back = claims.split_off(n.min(claims.len()));
     shared.store().release(&back.iter().map(|c| c.id).collect::<Vec<_>>());
-    let Some(slots) = slots else { return 0 };
+    let Some(slots) = slots else { return Ok(0) };
     let Ok(permit) = Arc::clone(&shared.permits).try_acquire_many_owned(n as u32) else {
         shared.store().release(&claims.iter().map(|c| c.id).collect::<Vec<_>>());
         account.adjust(&slots, 0);
-        return 0;
+        return Ok(0);
     };
-    shared.lane(lane, |state| state.in_flight += n);
-    let load = Load { account, lane, claims, slots, permit };
+    let fresh = claims.iter().filter(|claim| !claim.record.was_charged()).count();
+    let allowance = shared.quotas.reserve(shared.store(), payers.to_vec(), fresh as u64, shared.clock.now())?;
+    let mut organisation = 0;
+    shared.lane(lane, |state| {
+        state.in_flight += n;
+        organisation = state.organisation;
+    });
+    let load = Load { account, lane, organisation, claims, slots, allowance, permit };
     tokio::spawn(courier::carry(Arc::clone(shared), ledger.clone(), load));
-    n
+    Ok(n)
 }
 
 /// Gives messages that cannot go now a time to look again, so that they do not stand before others in the queue.

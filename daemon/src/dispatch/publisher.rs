@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use usher_common::model::{
-    CampaignId, CampaignRow, CampaignState, Channel, Health, MessageState, Overview, StateCounts,
+    CampaignId, CampaignRow, CampaignState, Channel, ControlKind, Health, MessageState, Overview, StateCounts, Target,
 };
 use usher_common::protocol::{Row, Topic};
 
 use super::shared::Shared;
 use crate::campaigns::CampaignError;
+use crate::clock;
 
 /// Time between two looks while something changes.
 const GAP: Duration = Duration::from_millis(100);
@@ -92,7 +93,7 @@ fn refresh(shared: &Shared, known: &mut BTreeMap<CampaignId, Known>, id: Campaig
         Some(&oldest) => counts.taken().saturating_sub(oldest) as f64 / taken.len() as f64,
         None => 0.0,
     };
-    let row = shared.campaigns().list_row(&stored, counts, rate, shared.why(id))?;
+    let row = shared.campaigns().list_row(&stored, counts, rate, shared.why_in_a_line(id)?)?;
     shared.board.put(Topic::Campaigns, Row::Campaign(Box::new(row.clone())));
     if shared.board.followed_campaigns().contains(&id) {
         let detail = shared.campaigns().detail(row.clone())?;
@@ -129,7 +130,7 @@ fn overview(
         .into_iter()
         .filter(|&channel| providers.iter().filter(|p| p.channel == channel).count() == 1)
         .collect();
-    let findings = findings(shared, known, providers, &no_standby, &counts, &health);
+    let findings = findings(shared, known, providers, &no_standby, &health);
     let worst = findings.iter().map(|f| f.0).filter(|h| *h != Health::Unknown).max().unwrap_or(Health::Ok);
     let totals = shared.totals();
     Overview {
@@ -144,6 +145,7 @@ fn overview(
         error_rate_percent: totals.error_rate_percent,
         processing_p95_ms: totals.p95_ms,
         campaigns_open: open,
+        controls: shared.controls_in_force(),
         no_standby,
         clients,
         memory_bytes: memory,
@@ -157,7 +159,6 @@ fn findings(
     known: &BTreeMap<CampaignId, Known>,
     providers: &[usher_common::model::ProviderRow],
     no_standby: &[Channel],
-    counts: &StateCounts,
     store: &crate::store::engine::EngineHealth,
 ) -> Vec<(Health, String)> {
     let mut findings = Vec::new();
@@ -176,9 +177,31 @@ fn findings(
         let text = format!("no standby for {}: nothing takes over when its provider breaks", channels.join(", "));
         findings.push((Health::Warning, text));
     }
-    if counts.unknown > 0 {
-        findings
-            .push((Health::Warning, format!("{} messages are in doubt: see the campaign's messages", counts.unknown)));
+    let now = shared.clock.now();
+    for control in shared.controls().rows() {
+        let ends = match (&control.until, control.kind, &control.target) {
+            (Some(until), _, _) => format!("ends by itself at {}", clock::utc(*until, now)),
+            (None, ControlKind::Held, Target::All) => "`usher release --all` lets it go".to_owned(),
+            (None, ControlKind::Held, _) => "`usher release` lets it go".to_owned(),
+            (None, _, _) => "`usher provider enable` ends it".to_owned(),
+        };
+        let why = if control.reason.is_empty() { String::new() } else { format!(" ({})", control.reason) };
+        let since = clock::utc(control.since, now);
+        let text = format!("{} is {} since {since} by {}{why}; {ends}", control.target, control.kind, control.by);
+        findings.push((Health::Warning, text));
+    }
+    if let Some((messages, oldest)) = shared.doubt() {
+        let text = format!(
+            "{messages} messages are in doubt, the first since {}: `usher unknown list` says what is done about each",
+            clock::utc(oldest, now)
+        );
+        findings.push((Health::Warning, text));
+    }
+    for lane in shared.still() {
+        let (id, channel) = (lane.campaign, lane.channel);
+        let text =
+            format!("campaign {id}, {channel}: due messages and no outcome for a minute; `usher campaign why {id}`");
+        findings.push((Health::Critical, text));
     }
     for campaign in known.values().filter(|k| k.row.deleted.is_none()) {
         let row = &campaign.row;

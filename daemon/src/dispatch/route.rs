@@ -28,13 +28,26 @@ pub enum Room {
     Paused(Duration),
 }
 
+/// What an operator keeps in force over a provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Steered {
+    /// Nothing that stops it.
+    Free,
+    /// It takes nothing new: others carry its messages.
+    Drained,
+    /// Nothing moves: what it would carry waits.
+    Held,
+}
+
 /// One provider of the message's channel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Candidate {
     /// Which one, as the caller counts them.
     pub provider: usize,
-    /// Whether an operator lets it send.
+    /// Whether the message may go by it at all.
     pub enabled: bool,
+    /// Whether an operator lets it send.
+    pub steered: Steered,
     /// Place in the channel's order; those of equal rank are a set.
     pub rank: u32,
     /// Its part of what the set carries, above zero.
@@ -115,6 +128,14 @@ pub enum Why {
     Concurrency,
     /// It waits before it tries again.
     Backoff,
+    /// Every provider is drained, or cannot.
+    Drained,
+    /// An operator holds it.
+    Held,
+    /// It was let go a moment ago, and begins at a moment of its own.
+    LetGo,
+    /// The organisation or the user has begun as many as they may.
+    Quota,
 }
 
 impl Why {
@@ -128,6 +149,10 @@ impl Why {
             Self::Pace => "pace",
             Self::Concurrency => "concurrency",
             Self::Backoff => "waits before the next try",
+            Self::Drained => "its providers are drained",
+            Self::Held => "held by an operator",
+            Self::LetGo => "let go; begins within seconds",
+            Self::Quota => "as many were begun as the hour or the day allows",
         }
     }
 }
@@ -165,6 +190,8 @@ pub fn route(candidates: &[Candidate], tried: &[Tried], utf8: bool, throw: f64, 
             }
             for candidate in set {
                 match asked.of(candidate) {
+                    // A hold moves nothing.
+                    Some(Err(hold @ Hold { why: Why::Held, .. })) => return passed_over.unwrap_or(Route::Hold(hold)),
                     // Room that we deny ourselves is no failure of the provider, and no reason to move on.
                     Some(Err(hold @ Hold { why: Why::Pace | Why::Concurrency, .. })) if fresh => {
                         return passed_over.unwrap_or(Route::Hold(hold));
@@ -176,6 +203,23 @@ pub fn route(candidates: &[Candidate], tried: &[Tried], utf8: bool, throw: f64, 
         }
     }
     passed_over.unwrap_or(Route::Hold(holds.earliest()))
+}
+
+/// Who carries a channel's messages as things stand, and what part of them: those of the first rank that can, but for room.
+pub fn carriers(candidates: &[Candidate]) -> Vec<(usize, f64)> {
+    let able = |candidate: &&Candidate| {
+        candidate.enabled
+            && candidate.steered == Steered::Free
+            && matches!(candidate.permit, Permit::Go | Permit::Few(_) | Permit::Probe)
+    };
+    for set in candidates.chunk_by(|a, b| a.rank == b.rank) {
+        let weight = |candidate: &Candidate| candidate.weight * candidate.share;
+        let all: f64 = set.iter().filter(able).map(weight).sum();
+        if all > 0.0 {
+            return set.iter().filter(able).map(|candidate| (candidate.provider, weight(candidate) / all)).collect();
+        }
+    }
+    Vec::new()
 }
 
 /// One question to each candidate.
@@ -242,6 +286,11 @@ fn repeat(candidates: &[Candidate], doubt: &Tried, now: Duration) -> Route {
 /// Whether a candidate may send now, and if so whether as a probe.
 fn may_send(candidate: &Candidate, now: Duration) -> Result<bool, Hold> {
     let hold = |why, until| Err(Hold { why, until });
+    match candidate.steered {
+        Steered::Free => {}
+        Steered::Drained => return hold(Why::Drained, None),
+        Steered::Held => return hold(Why::Held, None),
+    }
     let probe = match candidate.permit {
         Permit::Go | Permit::Few(_) => false,
         Permit::No { until } => return hold(Why::Breaker, Some(until)),

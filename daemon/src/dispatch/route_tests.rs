@@ -15,7 +15,8 @@ fn candidate(provider: usize) -> Candidate {
 
 fn of_rank(rank: u32, provider: usize, traits: Traits) -> Candidate {
     let (weight, share) = (1.0, 1.0);
-    Candidate { provider, enabled: true, rank, weight, share, permit: Permit::Go, room: Room::Free, traits }
+    let steered = Steered::Free;
+    Candidate { provider, enabled: true, steered, rank, weight, share, permit: Permit::Go, room: Room::Free, traits }
 }
 
 fn keeping(provider: usize) -> Candidate {
@@ -45,10 +46,15 @@ fn the_first_that_may_carries_it() {
     let all = [candidate(0), candidate(1)];
     let with = |room| [Candidate { room, ..candidate(0) }, candidate(1)];
     let first_disabled = [Candidate { enabled: false, ..candidate(0) }, candidate(1)];
+    let steered = |steered| [Candidate { steered, ..candidate(0) }, candidate(1)];
     let cases: Vec<(&str, Vec<Candidate>, Vec<Tried>, Route)> = vec![
         ("both may", all.into(), vec![], send(0)),
         ("first open", vec![open(0), candidate(1)], vec![], send(1)),
-        ("first drained", first_disabled.into(), vec![], send(1)),
+        ("first barred", first_disabled.into(), vec![], send(1)),
+        ("first drained", steered(Steered::Drained).into(), vec![], send(1)),
+        ("only one, drained", steered(Steered::Drained)[..1].into(), vec![], hold(Why::Drained, None)),
+        ("first held: nothing moves", steered(Steered::Held).into(), vec![], hold(Why::Held, None)),
+        ("first held, and failed it", steered(Steered::Held).into(), vec![tried(0, NotSent, NOW)], send(1)),
         ("first asked us to wait", with(Room::Paused(LATER)).into(), vec![], send(1)),
         ("its wait is over", with(Room::Paused(NOW)).into(), vec![], send(0)),
         ("own pace", with(Room::Pace(LATER)).into(), vec![], hold(Why::Pace, Some(LATER))),

@@ -1,9 +1,11 @@
 //! The settler: looks after attempts whose outcome is in doubt.
 //!
-//! After a start every intent without an outcome is in doubt. Where the provider keeps idempotency keys, the same bytes
-//! under the same key ask it again: it answers what it answered then, and sends nothing twice. The bytes are made anew
-//! and must have the hash that the intent recorded, and every message of the request must still pass the gate; else they
-//! stay in doubt, for a receipt or an operator to settle. By itself nothing in doubt ever goes to another provider.
+//! After a start every intent without an outcome is in doubt, and so is one whose request is under way for longer than any
+//! request takes. What is done about it, and in which order, `doubt` says. Where the provider keeps idempotency keys, the same
+//! bytes under the same key ask it again: it answers what it answered then, and sends nothing twice. The bytes are made anew
+//! and must have the hash that the intent recorded, and every message of the request must still pass the gate. Where it can be
+//! looked into, it is asked for the message. By itself nothing in doubt ever goes to another provider, unless a complete list
+//! has proved that it was not taken.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,18 +16,23 @@ use usher_common::model::{OutcomeClass, Timestamp};
 use usher_common::protocol::Level;
 
 use super::account::Account;
+use super::controls;
 use super::courier;
+use super::doubt::{self, Doubt, Step};
+use super::next::{Situation, next};
 use super::shared::Shared;
-use crate::providers::{Answer, Outgoing};
-use crate::store::{AttemptRecord, Error, IntentRecord, Lane, Next, OpenIntent, OutcomeWrite};
+use crate::providers::{Answer, Found, Outgoing};
+use crate::store::{BY_RULE, Error, IntentRecord, Lane, Next, OpenIntent, OutcomeWrite};
 
 /// Open intents are looked at this often.
 const LOOK: Duration = Duration::from_secs(2);
 /// First wait before a request in doubt is repeated, and the longest one.
 const WAIT: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_mins(1);
-/// Keys are trusted for this much less than the provider says.
-const MARGIN: Duration = Duration::from_mins(30);
+/// Longer than this no request is under way: whatever has become of it, nobody will tell.
+const LOST: Duration = Duration::from_mins(5);
+/// Look-ups at once.
+const LOOKUPS: usize = 8;
 /// Intents that are marked in one commit.
 const PART: usize = 200;
 
@@ -35,24 +42,8 @@ pub(super) async fn recover(shared: &Shared) -> Result<(), Error> {
     let by = super::by_dispatcher();
     let day = shared.clock.day();
     for part in open.chunks(PART) {
-        let writes: Vec<OutcomeWrite> = part
-            .iter()
-            .map(|open| {
-                let attempt = AttemptRecord {
-                    no: open.intent.attempt,
-                    provider: open.intent.provider.clone(),
-                    started: open.intent.started,
-                    class: OutcomeClass::Unknown,
-                    code: "stopped".to_owned(),
-                    detail: "the daemon stopped before the answer came".to_owned(),
-                    provider_id: String::new(),
-                    latency_ms: 0,
-                    barred: false,
-                };
-                let next = Next::Unknown { why: "the daemon stopped before the answer came".to_owned() };
-                write(open, attempt, next)
-            })
-            .collect();
+        let why = "the daemon stopped before the answer came";
+        let writes: Vec<OutcomeWrite> = part.iter().map(|open| in_doubt(open, "stopped", why)).collect();
         shared.store().record_outcomes(&by, &writes, day).await?;
     }
     if !open.is_empty() {
@@ -62,16 +53,10 @@ pub(super) async fn recover(shared: &Shared) -> Result<(), Error> {
     Ok(())
 }
 
-fn write(open: &OpenIntent, attempt: AttemptRecord, next: Next) -> OutcomeWrite {
-    OutcomeWrite {
-        lane: Lane { campaign: open.message.campaign, channel: open.intent.channel },
-        message: open.message.id,
-        record: open.message.record.clone(),
-        attempt,
-        next,
-        // Only providers that keep keys are asked again, and these tell our id with every report.
-        by_provider_id: false,
-    }
+/// The outcome of an attempt of which nothing more will be heard.
+fn in_doubt(open: &OpenIntent, code: &str, why: &str) -> OutcomeWrite {
+    let attempt = open.came_to(OutcomeClass::Unknown, code, why.to_owned());
+    open.outcome(attempt, Next::Unknown { why: why.to_owned() }, false)
 }
 
 /// Settles until `stop` is cancelled.
@@ -86,8 +71,13 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             Ok(open) => open,
             Err(error) => return shared.fail(format!("open attempts could not be read: {error}")),
         };
+        let (open, under_way): (Vec<OpenIntent>, Vec<OpenIntent>) = open.into_iter().partition(|one| one.in_doubt);
+        if let Err(error) = give_up(&shared, &under_way).await {
+            return shared.fail(format!("a lost attempt could not be recorded: {error}"));
+        }
+        shared.note_doubt(&open);
         let mut requests: BTreeMap<(String, String), Vec<OpenIntent>> = BTreeMap::new();
-        for one in open.into_iter().filter(|o| o.in_doubt) {
+        for one in open {
             requests.entry((one.intent.provider.clone(), one.intent.key.clone())).or_default().push(one);
         }
         waits.retain(|key, _| requests.keys().any(|(_, k)| k == key));
@@ -98,14 +88,122 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
                 continue;
             }
             waits.insert(key, (now + wait, (wait * 2).min(LONGEST)));
-            let account = shared.accounts().iter().find(|a| a.provider.name() == provider);
-            if let Some(account) = account
-                && let Err(error) = settle(&shared, &Arc::clone(account), members).await
-            {
+            let account = shared.accounts().iter().find(|a| a.provider.name() == provider).cloned();
+            // All of a request were sent in one moment, by one provider, for one campaign.
+            let Some((step, account)) = members.first().map(|first| shared.step(first)).zip(account) else { continue };
+            let done = match step {
+                Step::Repeat => settle(&shared, &account, members).await,
+                Step::LookUp { proves } => look_up(&shared, &account, &members, proves).await,
+                Step::Resend => send_again(&shared, &account, &members).await,
+                Step::Wait | Step::Leave => Ok(()),
+            };
+            if let Err(error) = done {
                 return shared.fail(format!("a settled attempt could not be recorded: {error}"));
             }
         }
     }
+}
+
+/// Puts in doubt what is under way for longer than anything is.
+async fn give_up(shared: &Shared, under_way: &[OpenIntent]) -> Result<(), Error> {
+    let now = shared.clock.now();
+    let lost = under_way.iter().filter(|one| now.millis_since(one.intent.started) > LOST.as_millis() as i64);
+    let why = "its answer was lost";
+    let writes: Vec<OutcomeWrite> = lost.take(PART).map(|one| in_doubt(one, "lost", why)).collect();
+    if writes.is_empty() {
+        return Ok(());
+    }
+    shared.warn("daemon", format!("{} attempts were under way for over {LOST:?}: they are in doubt", writes.len()));
+    commit(shared, &writes).await
+}
+
+/// Makes outcomes durable; one that somebody else settled meanwhile is left as it is.
+async fn commit(shared: &Shared, writes: &[OutcomeWrite]) -> Result<(), Error> {
+    for part in writes.chunks(PART) {
+        match shared.store().record_outcomes(&super::by_dispatcher(), part, shared.clock.day()).await {
+            Ok(()) | Err(Error::Changed { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        for write in part {
+            shared.touched(write.lane);
+        }
+    }
+    Ok(())
+}
+
+/// Looks for messages at their provider. One that is there was accepted; one that is not was not taken, where that is proved.
+async fn look_up(
+    shared: &Arc<Shared>,
+    account: &Arc<Account>,
+    members: &[OpenIntent],
+    proves: bool,
+) -> Result<(), Error> {
+    let mut writes: Vec<OutcomeWrite> = Vec::new();
+    for part in members.chunks(LOOKUPS) {
+        let mut asked = Vec::with_capacity(part.len());
+        for open in part {
+            asked.push(look_for(shared, account, open, proves));
+        }
+        writes.extend(futures_util::future::join_all(asked).await.into_iter().flatten());
+    }
+    if writes.is_empty() {
+        return Ok(());
+    }
+    let text = format!("{} messages in doubt were settled by looking for them", writes.len());
+    shared.board.tell(shared.clock.now(), Level::Info, format!("provider {}", account.provider.name()), text);
+    commit(shared, &writes).await
+}
+
+async fn look_for(shared: &Shared, account: &Account, open: &OpenIntent, proves: bool) -> Option<OutcomeWrite> {
+    let (record, id, intent) = (&open.message.record, open.message.id, &open.intent);
+    let kit = shared.kit(open.message.campaign).ok()?;
+    let (letter, _) = courier::composed_letter(shared, &kit, record.list, record.guest, record.channel, id).ok()?;
+    let outgoing = courier::outgoing(&kit, letter, id, intent.attempt);
+    match account.provider.find(&outgoing, intent.started).await {
+        Found::Yes { provider_id, .. } => {
+            let mut attempt = open.came_to(OutcomeClass::Accepted, "found", "found in the provider's list".to_owned());
+            attempt.provider_id = provider_id;
+            Some(open.outcome(attempt, Next::Accepted, !account.provider.echoes()))
+        }
+        Found::No { complete: true } if proves => {
+            let absent = Answer {
+                class: OutcomeClass::NotSent,
+                scope: None,
+                code: "absent".to_owned(),
+                detail: "not in the provider's own list of what it took".to_owned(),
+                provider_id: String::new(),
+                retry_after: None,
+            };
+            let attempt = open.came_to(absent.class, &absent.code, absent.detail.clone());
+            let situation = Situation {
+                now: shared.clock.now(),
+                expires: None,
+                backoff: account.backoff(attempt.no.0),
+                elsewhere: true,
+                alternative: true,
+                in_batch: false,
+            };
+            Some(open.outcome(attempt, next(&absent, &situation), false))
+        }
+        Found::No { .. } | Found::NotOffered => None,
+        Found::Failed(why) => {
+            tracing::debug!(provider = account.provider.name(), why, "a message in doubt could not be looked for");
+            None
+        }
+    }
+}
+
+/// Sends messages in doubt again by the same provider, since their organisation wants that. The gate is asked when they go.
+async fn send_again(shared: &Arc<Shared>, account: &Arc<Account>, members: &[OpenIntent]) -> Result<(), Error> {
+    let why = "no answer and no report came; sent again by the organisation's rule";
+    let again = |open: &OpenIntent| {
+        open.outcome(open.came_to(OutcomeClass::Unknown, BY_RULE, why.to_owned()), Next::Queue, false)
+    };
+    let writes: Vec<OutcomeWrite> = members.iter().map(again).collect();
+    let text =
+        format!("{} messages in doubt are sent again, as their organisation wants (resend_unknown)", writes.len());
+    shared.board.tell(shared.clock.now(), Level::Warning, format!("provider {}", account.provider.name()), text);
+    commit(shared, &writes).await
 }
 
 impl Shared {
@@ -113,7 +211,32 @@ impl Shared {
     pub fn asked_until(&self, intent: &IntentRecord) -> Option<Timestamp> {
         let account = self.accounts().iter().find(|account| account.provider.name() == intent.provider)?;
         let kept = account.traits().keeps_keys?;
-        Some(intent.started.plus_millis(kept.saturating_sub(MARGIN).as_millis() as i64))
+        Some(intent.started.plus_millis(doubt::trusted(kept).as_millis() as i64))
+    }
+
+    /// What comes next for an attempt in doubt.
+    fn step(&self, open: &OpenIntent) -> Step {
+        let account = self.accounts().iter().find(|account| account.provider.name() == open.intent.provider);
+        let traits = account.map(|account| account.traits());
+        let rule = || {
+            let spec = self.campaigns.spec(open.message.campaign).ok()?;
+            let organisation = self.campaigns.organisation(&spec.organisation).ok()?;
+            Some(organisation.resend_unknown.contains(&spec.class))
+        };
+        let age = self.clock.now().millis_since(open.intent.started).max(0).unsigned_abs();
+        doubt::step(&Doubt {
+            age: Duration::from_millis(age),
+            channel: open.intent.channel,
+            keys: traits.and_then(|traits| traits.keeps_keys),
+            lookup: traits.is_some_and(|traits| traits.lookup),
+            absent_after: self.settings.absent_after,
+            resend: account.is_some() && open.message.record.only_by().is_none() && rule().unwrap_or(false),
+        })
+    }
+
+    /// What is done about an attempt in doubt, in a few words.
+    pub fn doubt_step(&self, open: &OpenIntent) -> &'static str {
+        self.step(open).as_str()
     }
 }
 
@@ -122,7 +245,9 @@ async fn settle(shared: &Arc<Shared>, account: &Arc<Account>, mut members: Vec<O
     members.sort_by_key(|m| m.intent.place);
     let Some(first) = members.first() else { return Ok(()) };
     let in_time = shared.asked_until(&first.intent).is_some_and(|until| shared.clock.now() < until);
-    if account.is_open() || !in_time {
+    let organisation = shared.store().campaign(first.message.campaign)?.record.organisation;
+    let lane = Lane { campaign: first.message.campaign, channel: first.intent.channel };
+    if !in_time || account.is_open() || shared.stops(lane, controls::organisation(&organisation), account) {
         return Ok(());
     }
     if members.len() != first.intent.of as usize {
@@ -172,19 +297,13 @@ async fn record(
         }
         let (no, started) = (member.intent.attempt, member.intent.started);
         let attempt = courier::attempt(account, no, started, latency.as_millis() as u32, answer, &outgoing.to);
-        writes.push(write(member, attempt, Next::Accepted));
+        // Only providers that keep keys are asked again, and these tell our id with every report.
+        writes.push(member.outcome(attempt, Next::Accepted, false));
     }
     if writes.is_empty() {
         return Ok(());
     }
-    match shared.store().record_outcomes(&super::by_dispatcher(), &writes, shared.clock.day()).await {
-        Ok(()) | Err(Error::Changed { .. }) => {}
-        Err(error) => return Err(error),
-    }
     let text = format!("{} messages in doubt were settled by asking again under their key", writes.len());
     shared.board.tell(shared.clock.now(), Level::Info, format!("provider {}", account.provider.name()), text);
-    for write in writes {
-        shared.touched(write.lane);
-    }
-    Ok(())
+    commit(shared, &writes).await
 }

@@ -2,20 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
-use usher_common::model::{CampaignId, Channel, ProviderRow, Timestamp};
+use usher_common::model::{CampaignId, Channel, Health, ProviderRow, Target, Timestamp};
 use usher_common::protocol::Level;
 
 use super::account::{Account, Turn};
-use super::{Candidate, Dice, Hold, Why};
+use super::controls::{self, Controls};
+use super::quota::{Limits, Quotas, Room};
+use super::{Dice, Hold};
 use crate::campaigns::compose::Kit;
 use crate::campaigns::{CampaignError, Campaigns};
 use crate::clock::Clock;
 use crate::monitor::{Board, Metrics, Window};
-use crate::store::{Lane, Store};
+use crate::store::{CampaignRecord, Error, Lane, OpenIntent, Payer, Store};
 
 /// How dispatch is set up.
 #[derive(Debug, Clone)]
@@ -36,6 +38,10 @@ pub struct Settings {
     pub compact_after: Duration,
     /// The state folder.
     pub state_dir: std::path::PathBuf,
+    /// How old an attempt in doubt is before its absence from a complete list proves that it was not taken.
+    pub absent_after: Duration,
+    /// Most messages that one user may begin; `None` for no limit.
+    pub per_user: Option<Limits>,
     /// Free space on the disk under which nothing new is taken in, in bytes.
     pub min_free_bytes: u64,
 }
@@ -45,12 +51,16 @@ pub struct Settings {
 pub(super) struct LaneState {
     /// The organisation, for fairness.
     pub(super) organisation: u64,
+    /// Whose quotas its messages are charged to.
+    pub(super) payers: Arc<[Payer]>,
     /// Messages claimed and not yet through.
     pub(super) in_flight: usize,
     /// Nothing was found at the last look, and nothing came since.
     pub(super) empty: bool,
     /// Why it cannot send now, and until when at least.
     pub(super) hold: Option<Hold>,
+    /// When something last went out or came of it, or began to be bound no longer.
+    pub(super) moved: Duration,
 }
 
 #[derive(Default)]
@@ -59,6 +69,10 @@ struct Inner {
     /// Campaigns that are scheduled: their hour and their channels.
     due: BTreeMap<CampaignId, (Timestamp, Vec<Channel>)>,
     kits: HashMap<CampaignId, Arc<Kit>>,
+    /// Lanes whose messages could go and do not.
+    still: Vec<Lane>,
+    /// Messages in doubt, and since when the first of them is.
+    doubt: Option<(u64, Timestamp)>,
     /// Campaigns of which something changed since the publisher and the director looked.
     to_publish: BTreeSet<CampaignId>,
     to_direct: BTreeSet<CampaignId>,
@@ -91,7 +105,9 @@ pub struct Shared {
     /// Wakes the director and the publisher.
     pub(super) stir: Notify,
     pub(super) clients: watch::Sender<u32>,
+    pub(super) quotas: Arc<Quotas>,
     inner: Mutex<Inner>,
+    controls: RwLock<Controls>,
     total: Mutex<Window>,
     dice: Mutex<Dice>,
     failed: watch::Sender<Option<String>>,
@@ -123,7 +139,9 @@ impl Shared {
             wake: Notify::new(),
             stir: Notify::new(),
             clients: watch::Sender::new(0),
+            quotas: Arc::default(),
             inner: Mutex::default(),
+            controls: RwLock::default(),
             total: Mutex::default(),
             dice,
             failed: watch::Sender::new(None),
@@ -200,6 +218,36 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What operators keep in force.
+    pub(super) fn controls(&self) -> RwLockReadGuard<'_, Controls> {
+        self.controls.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn controls_mut(&self) -> RwLockWriteGuard<'_, Controls> {
+        self.controls.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many messages these may begin now.
+    pub(super) fn quota_room(&self, payers: &[Payer], now: Timestamp) -> Result<Room, Error> {
+        self.quotas.room(self.store(), &self.limited(payers), now)
+    }
+
+    /// Those of these payers that have limits, with them.
+    pub(super) fn limited(&self, payers: &[Payer]) -> Vec<(Payer, Limits)> {
+        let limited = payers.iter().filter_map(|payer| {
+            let limits = match payer {
+                Payer::User(_) => self.settings.per_user?,
+                Payer::Organisation(name) => {
+                    let limits = self.campaigns.organisation(name).ok()?.tier.limits()?;
+                    let (hour, day) = (u64::from(limits.messages_per_hour), u64::from(limits.messages_per_day));
+                    Limits { hour, day }
+                }
+            };
+            Some((payer.clone(), limits))
+        });
+        limited.collect()
+    }
+
     /// Nothing may be sent any more: what was sent could not be recorded.
     pub(super) fn fail(&self, why: String) {
         self.permits.close();
@@ -239,12 +287,17 @@ impl Shared {
     }
 
     /// Opens a campaign's lanes, or closes them.
-    pub(super) fn set_lanes(&self, campaign: CampaignId, organisation: u64, channels: &[Channel], open: bool) {
+    pub(super) fn set_lanes(&self, campaign: CampaignId, record: &CampaignRecord, open: bool) {
+        let channels = &record.channels;
+        let organisation = controls::organisation(&record.organisation);
         let mut inner = self.inner();
         for &channel in channels {
             let lane = Lane { campaign, channel };
             if open {
-                inner.lanes.entry(lane).or_insert_with(|| LaneState { organisation, ..LaneState::default() });
+                inner.lanes.entry(lane).or_insert_with(|| {
+                    let payers = record.payers().into();
+                    LaneState { organisation, payers, moved: self.clock.mono(), ..LaneState::default() }
+                });
             } else {
                 inner.lanes.remove(&lane);
             }
@@ -270,6 +323,27 @@ impl Shared {
         }
     }
 
+    /// Lanes that stand still, as the watchdog found them.
+    pub(super) fn note_still(&self, still: Vec<Lane>) {
+        self.inner().still = still;
+    }
+
+    /// Lanes whose messages could go, and of which nothing came for a minute.
+    pub(super) fn still(&self) -> Vec<Lane> {
+        self.inner().still.clone()
+    }
+
+    /// What is in doubt now, as the settler found it.
+    pub(super) fn note_doubt(&self, open: &[OpenIntent]) {
+        let oldest = open.iter().map(|one| one.intent.started).min();
+        self.inner().doubt = oldest.map(|oldest| (open.len() as u64, oldest));
+    }
+
+    /// How many messages are in doubt, and since when the first of them; `None` where none is.
+    pub(super) fn doubt(&self) -> Option<(u64, Timestamp)> {
+        self.inner().doubt
+    }
+
     /// Whether a campaign of this channel runs, or is due `within` from now.
     pub(super) fn expects_traffic(&self, channel: Channel, within: Duration) -> bool {
         let soon = self.clock.now().plus_millis(within.as_millis() as i64);
@@ -288,18 +362,6 @@ impl Shared {
         }
     }
 
-    /// What keeps a campaign from moving, in a line; empty when nothing does.
-    pub(super) fn why(&self, campaign: CampaignId) -> String {
-        let inner = self.inner();
-        let held = inner.lanes.iter().filter(|(lane, _)| lane.campaign == campaign);
-        let lines: Vec<String> = held
-            // Being at the pace that was set, or as many at once as allowed, is the ordinary run of things.
-            .filter(|(_, state)| !state.hold.is_some_and(|h| matches!(h.why, Why::Pace | Why::Concurrency)))
-            .filter_map(|(lane, state)| state.hold.map(|hold| format!("{}: {}", lane.channel, hold.why.as_str())))
-            .collect();
-        lines.join("; ")
-    }
-
     /// Everything that the letters of a campaign share, made once.
     pub(super) fn kit(&self, campaign: CampaignId) -> Result<Arc<Kit>, CampaignError> {
         if let Some(kit) = self.inner().kits.get(&campaign) {
@@ -308,12 +370,6 @@ impl Shared {
         let kit = Arc::new(self.campaigns.kit(campaign)?);
         self.inner().kits.insert(campaign, Arc::clone(&kit));
         Ok(kit)
-    }
-
-    /// The accounts of a channel as the router sees them, best rank first.
-    pub(super) fn candidates(&self, channel: Channel) -> Vec<Candidate> {
-        let of_channel = self.accounts.iter().enumerate().filter(|(_, account)| account.channel() == channel);
-        of_channel.map(|(n, account)| account.candidate(n)).collect()
     }
 
     /// Chance for one route.
@@ -338,10 +394,9 @@ impl Shared {
     }
 
     fn standby(&self, broken: &Account) -> String {
-        let next = self
-            .accounts
-            .iter()
-            .find(|a| a.channel() == broken.channel() && a.provider.name() != broken.provider.name() && !a.is_open());
+        let next = self.accounts.iter().find(|a| {
+            a.channel() == broken.channel() && a.provider.name() != broken.provider.name() && self.carries(a)
+        });
         match next {
             Some(account) => format!("{} goes by {} now", broken.channel(), account.provider.name()),
             None => format!("no standby: {} waits", broken.channel()),
@@ -366,6 +421,15 @@ impl Shared {
 
     /// Providers as consoles show them.
     pub fn provider_rows(&self) -> Vec<ProviderRow> {
-        self.accounts.iter().map(|account| account.row()).collect()
+        let controls = self.controls();
+        let rows = self.accounts.iter().map(|account| {
+            let mut row = account.row();
+            row.controls = controls.over(&Target::Provider(row.name.clone())).cloned().collect();
+            if row.health == Health::Ok && !controls.steering(&row.name).is_free() {
+                row.health = Health::Warning;
+            }
+            row
+        });
+        rows.collect()
     }
 }

@@ -34,6 +34,11 @@ impl Weight {
         Self { configured, success: 1.0, p95_secs: 0.0, factor: 1.0, accepted: 0, failed: 0, counted_to: now }
     }
 
+    /// Another configured weight; how well it does is known as before.
+    pub fn configure(&mut self, configured: f64) {
+        self.configured = configured;
+    }
+
     /// Counts messages that were accepted, and that failed by the provider's fault.
     pub fn count(&mut self, accepted: u32, failed: u32) {
         self.accepted = self.accepted.saturating_add(accepted);

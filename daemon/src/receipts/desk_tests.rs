@@ -10,8 +10,8 @@ use super::*;
 use crate::guests::{Intake, Source};
 use crate::store::engine::{Engine, Options};
 use crate::store::{
-    AttemptRecord, AuditEntry, CampaignRecord, Claim, Expansion, IntentRecord, IntentWrite, Lane, NewCampaign,
-    NewMessage, Next, OutcomeWrite,
+    AttemptRecord, AuditEntry, CampaignRecord, Claim, Debit, Expansion, Hour, IntentRecord, IntentWrite, Lane,
+    NewCampaign, NewMessage, Next, OutcomeWrite,
 };
 use crate::vault::Vault;
 
@@ -61,7 +61,7 @@ impl House {
         store.expand(&by(), &row, &part, NOW).await.unwrap();
         let lane = Lane { campaign: id, channel: Channel::Email };
         let hour = Duration::from_hours(1);
-        let claims = store.claim(lane, 9, "one", NOW, hour, hour).unwrap();
+        let claims = store.claim(lane, (9, 9), "one", NOW, hour, hour).unwrap();
         let intent = |claim: &Claim| IntentRecord {
             attempt: AttemptNo(1),
             channel: Channel::Email,
@@ -74,7 +74,8 @@ impl House {
             fence: claim.id.fence,
         };
         let intents: Vec<_> = claims.iter().map(|claim| IntentWrite { claim, intent: intent(claim) }).collect();
-        store.record_intents(&by(), &intents).await.unwrap();
+        let debit = Debit { payers: Vec::new(), hour: Hour(0), messages: 0 };
+        store.record_intents(&by(), &intents, &debit).await.unwrap();
         assert_eq!(claims.len(), 2);
         claims
     }

@@ -22,6 +22,7 @@ use crate::api::{self, Api, Doors, Hooks};
 use crate::campaigns::Campaigns;
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, Sources, reload};
+use crate::dispatch::quota::Limits;
 use crate::dispatch::{Dispatcher, Settings, Shared};
 use crate::guests::GuestBook;
 use crate::monitor::{Board, Metrics};
@@ -226,9 +227,18 @@ fn settings(config: &Config) -> Settings {
         probe_every: config.health.interval,
         probe_limit: config.health.timeout,
         compact_after: config.store.compact_after,
+        absent_after: config.dispatch.absent_after,
+        per_user: per_user(&config.dispatch),
         state_dir: config.state_dir.clone(),
         min_free_bytes: config.store.min_free_bytes,
     }
+}
+
+/// What one user may begin; `None` where nothing limits it.
+fn per_user(dispatch: &crate::config::Dispatch) -> Option<Limits> {
+    let limit = |n: u32| if n == 0 { u64::MAX } else { u64::from(n) };
+    let limits = Limits { hour: limit(dispatch.user_messages_per_hour), day: limit(dispatch.user_messages_per_day) };
+    (limits.hour.min(limits.day) < u64::MAX).then_some(limits)
 }
 
 /// The socket that systemd made, else one of our own.

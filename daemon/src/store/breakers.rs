@@ -37,16 +37,8 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-    use std::sync::Arc;
-
-    use super::super::engine::{Engine, Options};
+    use super::super::conformance::open;
     use super::*;
-
-    fn open(dir: &Path) -> Store {
-        let options = Options::new(dir.to_owned(), [9; 32], "boot-1".into(), Arc::new(|| Timestamp(1_000)));
-        Store::new(Engine::open(options).unwrap().0)
-    }
 
     #[tokio::test]
     async fn the_last_row_of_each_provider_is_there_after_a_start() {

@@ -73,20 +73,27 @@ impl Claims {
 }
 
 impl Store {
-    /// Claims at most `limit` messages of a lane that could be sent at `now`, those first whose time has come.
+    /// Claims at most `limit` messages of a lane that could be sent at `now`, those first whose time has come, and of those
+    /// that were never charged to anybody at most `fresh`.
     ///
     /// `clock` is monotonic time; a claim that is neither used nor let go by `clock + lease` can be taken over.
     pub fn claim(
         &self,
         lane: Lane,
-        limit: usize,
+        (limit, fresh): (usize, usize),
         owner: &str,
         now: Timestamp,
         clock: Duration,
         lease: Duration,
     ) -> Result<Vec<Claim>, Error> {
-        let mut found: Vec<(MessageId, Option<Timestamp>)> = Vec::new();
+        let mut found: Vec<(MessageId, Option<Timestamp>, MessageRecord)> = Vec::new();
+        let mut fresh_left = fresh;
         let mut table = self.claims.table();
+        let waiting = |id: MessageId| -> Result<Option<MessageRecord>, Error> {
+            let key = space::message(lane.campaign, id);
+            let read = self.read::<MessageRecord>(space::MESSAGE, &key, "a message")?;
+            Ok(read.map(|(record, _)| record).filter(|record| record.state == MessageState::Queued))
+        };
 
         let prefix = space::lane(lane.campaign, lane.channel);
         let last = space::retry(lane.campaign, lane.channel, now, MessageId(u64::MAX));
@@ -96,8 +103,14 @@ impl Store {
             }
             let (key, _) = row?;
             let id = MessageId(space::last_id(&key).unwrap_or_default());
-            if !table.held.contains_key(&id) {
-                found.push((id, Some(due_of(&key))));
+            if table.held.contains_key(&id) {
+                continue;
+            }
+            let Some(record) = waiting(id)? else { continue };
+            let is_fresh = !record.was_charged();
+            if !is_fresh || fresh_left > 0 {
+                fresh_left -= usize::from(is_fresh);
+                found.push((id, Some(due_of(&key)), record));
             }
         }
         let from = table.cursors.get(&lane).copied().unwrap_or_default();
@@ -110,21 +123,24 @@ impl Store {
                 if found.len() == limit {
                     break 'rows;
                 }
-                next = MessageId(id.0.saturating_add(1));
-                if !table.held.contains_key(&id) {
-                    found.push((id, None));
+                if !table.held.contains_key(&id)
+                    && let Some(record) = waiting(id)?
+                {
+                    // What came back to the queue stands before what never left it, so nothing charged lies behind this one.
+                    let is_fresh = !record.was_charged();
+                    if is_fresh && fresh_left == 0 {
+                        break 'rows;
+                    }
+                    fresh_left -= usize::from(is_fresh);
+                    found.push((id, None, record));
                 }
+                next = MessageId(id.0.saturating_add(1));
             }
         }
         table.cursors.insert(lane, next);
 
         let mut claims = Vec::with_capacity(found.len());
-        for (message, due) in found {
-            let key = space::message(lane.campaign, message);
-            let Some((record, _)) = self.read::<MessageRecord>(space::MESSAGE, &key, "a message")? else { continue };
-            if record.state != MessageState::Queued {
-                continue;
-            }
+        for (message, due, record) in found {
             let fence = self.engine.fences().raise(message.0);
             table.held.insert(message, Held { fence, lane, owner: owner.to_owned(), until: clock + lease });
             claims.push(Claim { id: ClaimId { message, fence }, lane, record, due });

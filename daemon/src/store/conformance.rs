@@ -12,6 +12,7 @@ use usher_common::model::{CampaignState, Channel, GuestId, MessageId, MessageSta
 use super::engine::{Engine, Options};
 use super::*;
 
+mod charges;
 mod over;
 #[path = "receipts_tests.rs"]
 mod receipts_tests;
@@ -21,7 +22,7 @@ const START: Duration = Duration::from_secs(1_001);
 const NOW: Timestamp = Timestamp(1_000_000);
 const DAY: i64 = 7;
 
-fn open(dir: &Path) -> Store {
+pub(super) fn open(dir: &Path) -> Store {
     let options = Options::new(dir.to_owned(), [9; 32], "boot-1".into(), Arc::new(|| NOW));
     Store::new(Engine::open(options).unwrap().0)
 }
@@ -81,13 +82,15 @@ impl Desk {
     }
 
     fn claim(&self, channel: Channel, limit: usize) -> Vec<Claim> {
-        self.store.claim(self.lane(channel), limit, "one", NOW, START, LEASE).unwrap()
+        self.store.claim(self.lane(channel), (limit, limit), "one", NOW, START, LEASE).unwrap()
     }
 
     async fn intend(&self, claims: &[Claim]) -> Result<(), Error> {
         let intents: Vec<IntentWrite<'_>> =
             claims.iter().map(|claim| IntentWrite { claim, intent: intent(claim) }).collect();
-        self.store.record_intents(&by(), &intents).await
+        let fresh = claims.iter().filter(|claim| !claim.record.was_charged()).count();
+        let debit = Debit { payers: self.campaign.record.payers(), hour: Hour::of(NOW), messages: fresh as u32 };
+        self.store.record_intents(&by(), &intents, &debit).await
     }
 
     async fn come_of(&self, claims: &[Claim], next: &Next) -> Result<(), Error> {
@@ -281,8 +284,8 @@ async fn each_outcome_has_its_state_its_reason_and_its_place() {
             let lane = desk.lane(Channel::Email);
             assert_eq!(desk.store.next_retry(lane).unwrap(), Some(at));
             let early = Timestamp(at.0 - 1);
-            assert_eq!(desk.store.claim(lane, 1, "one", early, START, LEASE).unwrap(), []);
-            let due = desk.store.claim(lane, 1, "one", at, START, LEASE).unwrap();
+            assert_eq!(desk.store.claim(lane, (1, 1), "one", early, START, LEASE).unwrap(), []);
+            let due = desk.store.claim(lane, (1, 1), "one", at, START, LEASE).unwrap();
             assert_eq!((due.len(), due[0].due), (1, Some(at)));
             desk.intend(&due).await.unwrap();
             desk.come_of(&due, &Next::Accepted).await.unwrap();
@@ -409,7 +412,8 @@ async fn the_books_balance_after_any_order_of_operations() {
                 0 if desk.guests < 200 => desk.expand(channel, 1 + dice.below(20) as u64).await,
                 0 | 1 => {
                     let lane = desk.lane(channel);
-                    claimed.extend(desk.store.claim(lane, 1 + dice.below(8), "one", NOW, clock, LEASE).unwrap());
+                    let limit = 1 + dice.below(8);
+                    claimed.extend(desk.store.claim(lane, (limit, limit), "one", NOW, clock, LEASE).unwrap());
                 }
                 2 | 3 if !claimed.is_empty() => {
                     let one = claimed.swap_remove(dice.below(claimed.len()));

@@ -5,6 +5,7 @@ use usher_common::model::{AttemptNo, CampaignId, Channel, GuestId, MessageId, Me
 use super::claims::{Claim, Lane};
 use super::engine::{Change, Precondition};
 use super::queue::Moves;
+use super::quotas::Debit;
 use super::records::{AttemptRecord, AuditEntry, CampaignRecord, IntentRecord, MAX_ATTEMPTS, MessageRecord};
 use super::{By, CampaignRow, Error, Sequence, Store, campaigns, counts, put, queue, receipts, space};
 use usher_common::model::CampaignState;
@@ -91,6 +92,36 @@ pub struct OpenIntent {
     pub intent: IntentRecord,
     /// Whether it is known to be in doubt already.
     pub in_doubt: bool,
+}
+
+impl OpenIntent {
+    /// What its attempt came to, in these words; what is known of it from before stays.
+    pub fn came_to(&self, class: OutcomeClass, code: &str, detail: String) -> AttemptRecord {
+        let known = self.message.record.attempts.iter().find(|attempt| attempt.no == self.intent.attempt);
+        AttemptRecord {
+            no: self.intent.attempt,
+            provider: self.intent.provider.clone(),
+            started: self.intent.started,
+            class,
+            code: code.to_owned(),
+            detail,
+            provider_id: known.map_or(String::new(), |attempt| attempt.provider_id.clone()),
+            latency_ms: known.map_or(0, |attempt| attempt.latency_ms),
+            barred: false,
+        }
+    }
+
+    /// An outcome for its attempt.
+    pub fn outcome(&self, attempt: AttemptRecord, next: Next, by_provider_id: bool) -> OutcomeWrite {
+        OutcomeWrite {
+            lane: Lane { campaign: self.message.campaign, channel: self.intent.channel },
+            message: self.message.id,
+            record: self.message.record.clone(),
+            attempt,
+            next,
+            by_provider_id,
+        }
+    }
 }
 
 /// What becomes of a message after an attempt, or without one.
@@ -223,10 +254,10 @@ impl Store {
         }
     }
 
-    /// Makes the intents of one request durable, all or none.
+    /// Makes the intents of one request durable, all or none, and charges those of them that are the first of their message.
     ///
     /// [`Error::Changed`] when the campaign does not run any more, or a claim was lost; then nothing may be sent.
-    pub async fn record_intents(&self, by: &By, intents: &[IntentWrite<'_>]) -> Result<(), Error> {
+    pub async fn record_intents(&self, by: &By, intents: &[IntentWrite<'_>], debit: &Debit) -> Result<(), Error> {
         let Some(first) = intents.first() else { return Ok(()) };
         let campaign = first.claim.lane.campaign;
         let mut expect = vec![campaigns::in_state(campaign, &[CampaignState::Running])];
@@ -244,6 +275,7 @@ impl Store {
             ));
         }
         moves.write(&mut expect, &mut changes);
+        debit.write(&mut changes);
         let (channel, n) = (first.claim.lane.channel, intents.len() as i64);
         changes.push(counts::state(campaign, channel, MessageState::Queued, -n));
         changes.push(counts::state(campaign, channel, MessageState::Sending, n));
@@ -287,6 +319,7 @@ impl Store {
             if record.attempts.len() > MAX_ATTEMPTS {
                 record.attempts.remove(0);
             }
+            self.give_back(lane.campaign, &record, &outcome.next, &mut changes)?;
             let at = Timestamp(outcome.attempt.started.0 + i64::from(outcome.attempt.latency_ms));
             move_on(&mut record, &outcome.next, at);
             changes.push(put_message(lane.campaign, id, &record));
@@ -346,6 +379,7 @@ impl Store {
             expect.push(Precondition::Fence { resource: claim.id.message.0, token: claim.id.fence });
             stops_waiting(claim, &mut moves, &mut expect, &mut changes);
             let mut record = claim.record.clone();
+            self.give_back(claim.lane.campaign, &record, next, &mut changes)?;
             move_on(&mut record, next, now);
             changes.push(put_message(claim.lane.campaign, claim.id.message, &record));
             waits(claim.lane, claim.id.message, next, &mut moves, &mut changes);
@@ -403,6 +437,33 @@ impl Store {
         limit: usize,
         now: Timestamp,
     ) -> Result<usize, Error> {
+        // While the campaign is cancelled no intent can be recorded, so what waits here waits for ever.
+        let expect = vec![campaigns::in_state(campaign, &[CampaignState::Cancelled])];
+        self.sweep(by, (campaign, expect), limit, (MessageState::Cancelled, ""), now).await
+    }
+
+    /// Expires messages of a campaign that wait, at most some of them at once; how many. [`Error::Changed`] where one of them
+    /// was sent meanwhile.
+    pub async fn expire_waiting(
+        &self,
+        by: &By,
+        campaign: CampaignId,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<usize, Error> {
+        self.sweep(by, (campaign, Vec::new()), limit, (MessageState::Expired, Next::Expired.why()), now).await
+    }
+
+    /// Takes messages that wait out of their queues, and says what they are instead and why. [`Error::Changed`] where one of
+    /// them left its queue meanwhile.
+    async fn sweep(
+        &self,
+        by: &By,
+        (campaign, mut expect): (CampaignId, Vec<Precondition>),
+        limit: usize,
+        (to, why): (MessageState, &str),
+        now: Timestamp,
+    ) -> Result<usize, Error> {
         let mut changes = Vec::new();
         let mut channels: std::collections::BTreeMap<Channel, i64> = std::collections::BTreeMap::new();
         let mut waiting = Vec::new();
@@ -416,9 +477,11 @@ impl Store {
                     waiting.extend(queue::waiting(&key, &row));
                     // Only those that were seen: another may come back to the row meanwhile.
                     let clear = row.bits().unwrap_or_default();
+                    expect.push(Precondition::Bits { space, key: key.clone(), all: clear });
                     changes.push(Change::Bits { space, key, set: 0, clear });
                 } else {
                     waiting.extend(space::last_id(&key).map(MessageId));
+                    expect.push(Precondition::Version { space, key: key.clone(), version: row.version });
                     changes.push(Change::Delete { space, key });
                 }
             }
@@ -426,24 +489,32 @@ impl Store {
         for id in &waiting {
             if let Some(message) = self.message(campaign, *id)? {
                 let mut record = message.record;
+                self.give_back_unsent(campaign, &record, &mut changes)?;
                 *channels.entry(record.channel).or_default() += 1;
-                record.state = MessageState::Cancelled;
+                record.state = to;
                 record.changed = now;
                 record.retry_at = None;
+                why.clone_into(&mut record.why);
+                if !why.is_empty() {
+                    changes.push(counts::reason(campaign, why, 1));
+                }
                 changes.push(put_message(campaign, *id, &record));
             }
         }
         for (channel, n) in channels {
             changes.push(counts::state(campaign, channel, MessageState::Queued, -n));
-            changes.push(counts::state(campaign, channel, MessageState::Cancelled, n));
+            changes.push(counts::state(campaign, channel, to, n));
         }
         if changes.is_empty() {
             return Ok(0);
         }
-        // While the campaign is cancelled no intent can be recorded, so what waits here waits for ever.
-        let expect = vec![campaigns::in_state(campaign, &[CampaignState::Cancelled])];
-        self.commit(by, Vec::new(), expect, changes).await?;
-        Ok(waiting.len())
+        match self.commit(by, Vec::new(), expect, changes).await {
+            Ok(_) => Ok(waiting.len()),
+            Err(super::CommitError::Conflict { .. }) => {
+                Err(Error::Changed { what: "messages of campaign", name: campaign.to_string() })
+            }
+            Err(e) => Err(e.into()),
+        }
     }
 }
 

@@ -14,12 +14,14 @@ mod campaigns;
 mod claims;
 #[cfg(test)]
 mod conformance;
+mod controls;
 mod counts;
 mod guests;
 mod messages;
 mod pages;
 mod pieces;
 mod queue;
+mod quotas;
 mod receipts;
 mod records;
 mod space;
@@ -35,10 +37,11 @@ pub use engine::By;
 pub use guests::{GuestUpsert, StoredGuest, Upserted};
 pub use messages::{Expansion, IntentWrite, NewMessage, Next, OpenIntent, OutcomeWrite, StoredMessage};
 pub use pages::Page;
+pub use quotas::{Debit, Hour, Payer};
 pub use receipts::{HeldMessage, Orphan, ReceiptMove, ReceiptWrite};
 pub use records::{
-    ActRecord, AddressRecord, AttemptRecord, AuditEntry, CampaignRecord, IntentRecord, ListRecord, MAX_ATTEMPTS,
-    MessageRecord, OrphanRecord, SuppressionRecord,
+    ActRecord, AddressRecord, AttemptRecord, AuditEntry, BY_RULE, CampaignRecord, IntentRecord, ListRecord,
+    MAX_ATTEMPTS, MessageRecord, OrphanRecord, SuppressionRecord, TURNED_AWAY,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -99,7 +99,10 @@ async fn what_waits_to_go_again_does_not_once_it_is_known_to_have_gone() {
         }
         desk.restart().await;
         assert!(
-            desk.store.claim(desk.lane(Channel::Sms), 9, "one", Timestamp(i64::MAX), START, LEASE).unwrap().is_empty()
+            desk.store
+                .claim(desk.lane(Channel::Sms), (9, 9), "one", Timestamp(i64::MAX), START, LEASE)
+                .unwrap()
+                .is_empty()
         );
         balances(&desk, 2);
     }

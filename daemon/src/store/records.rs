@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use usher_common::model::{AttemptNo, CampaignState, Channel, GuestId, ListId, MessageState, OutcomeClass, Timestamp};
 
+use super::quotas::{self, Payer};
+
 /// A guest list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListRecord {
@@ -64,6 +66,15 @@ pub struct CampaignRecord {
     pub approved_by: String,
 }
 
+impl CampaignRecord {
+    /// Whose quotas its messages are charged to.
+    pub fn payers(&self) -> Vec<Payer> {
+        let user = Some(&self.approved_by).filter(|name| !name.is_empty());
+        let user = user.map(|name| Payer::User(name.clone()));
+        [Some(Payer::Organisation(self.organisation.clone())), user].into_iter().flatten().collect()
+    }
+}
+
 /// A message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageRecord {
@@ -86,9 +97,19 @@ pub struct MessageRecord {
 }
 
 impl MessageRecord {
+    /// Whether it was charged to its payers: with its first intent.
+    pub fn was_charged(&self) -> bool {
+        quotas::was_charged(self)
+    }
+
     /// The attempt that would come next.
     pub fn next_attempt(&self) -> AttemptNo {
         AttemptNo(self.attempts.last().map_or(0, |a| a.no.0) + 1)
+    }
+
+    /// The provider by which alone the message may go: what may have been taken there goes nowhere else.
+    pub fn only_by(&self) -> Option<&str> {
+        self.attempts.iter().rfind(|attempt| attempt.code == BY_RULE).map(|attempt| attempt.provider.as_str())
     }
 
     /// Whether a provider said that it will never carry this message.
@@ -99,6 +120,12 @@ impl MessageRecord {
 
 /// Attempts kept with a message: the newest ones.
 pub const MAX_ATTEMPTS: usize = 25;
+
+/// The code of an attempt that had no intent: the adapter knew that its provider does not reach the recipient.
+pub const TURNED_AWAY: &str = "elsewhere";
+
+/// The code of an attempt in doubt after which the message was sent again by its organisation's rule.
+pub const BY_RULE: &str = "by rule";
 
 /// An attempt that came to an end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -55,6 +55,10 @@ pub(super) const ORPHAN: Space = Space::new(0x49);
 pub(super) const SUPPRESSED: Space = Space::new(0x50);
 /// Breakers of providers, by the provider's name.
 pub(super) const BREAKER: Space = Space::new(0x60);
+/// What operators keep in force, by kind and what it is over.
+pub(super) const CONTROL: Space = Space::new(0x61);
+/// Messages begun, by hour or day and payer.
+pub(super) const QUOTA: Space = Space::new(0x62);
 
 /// One id.
 pub(super) fn id(id: u64) -> Vec<u8> {

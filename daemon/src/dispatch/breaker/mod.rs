@@ -343,6 +343,13 @@ impl Breaker {
         }
     }
 
+    /// Lets it come back as after a failure, with a share that grows: it was out of use, though nothing broke it.
+    pub fn ease_in(&mut self, now: Duration) {
+        if self.state == State::Closed {
+            self.recover(now);
+        }
+    }
+
     /// What the screen shows.
     pub fn snapshot(&self, now: Duration) -> Snapshot {
         let (state, since, retry_at, cause) = match self.state {

@@ -171,6 +171,39 @@ pub(super) fn read(from: &mut impl Read, scratch: &mut Vec<u8>) -> io::Result<Re
     })
 }
 
+/// What stands in a segment of the log, as far as it can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Survey {
+    /// Whole frames.
+    pub frames: u64,
+    /// Commits in them.
+    pub commits: u64,
+    /// Bytes that they take.
+    pub bytes: u64,
+    /// Whether they are all there is.
+    pub whole: bool,
+}
+
+/// Reads frame after frame, as a start does, up to the end or to the first that is none. Takes any bytes.
+pub fn survey(bytes: &[u8]) -> Survey {
+    let mut survey = Survey { frames: 0, commits: 0, bytes: 0, whole: true };
+    let (mut rest, mut scratch) = (bytes, Vec::new());
+    // Reading from memory does not fail; if it did, what follows would count as no frame.
+    while let Ok(found) = read(&mut rest, &mut scratch) {
+        match found {
+            Read1::Frame(frame, size) => {
+                survey.frames += 1;
+                survey.commits += frame.body.commits.len() as u64;
+                survey.bytes += size;
+            }
+            Read1::End => return survey,
+            Read1::Bad(_) => break,
+        }
+    }
+    survey.whole = false;
+    survey
+}
+
 /// Whether a valid frame of `timeline`, later than commit `after`, begins anywhere in `bytes`.
 pub(super) fn any_within(bytes: &[u8], timeline: u64, after: u64) -> bool {
     (0..bytes.len().saturating_sub(HEADER)).any(|at| {

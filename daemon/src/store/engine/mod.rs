@@ -49,7 +49,7 @@ use tokio::sync::{Semaphore, oneshot, watch};
 
 pub use error::{CommitError, StoreError};
 pub use fences::FenceTable;
-pub use frame::LoggedChange;
+pub use frame::{LoggedChange, Survey, survey};
 pub use reader::{LogEntry, LogReader};
 pub use types::{
     By, Change, CheckpointReport, Clock, Commit, Committed, EngineHealth, IndexStart, MAX_CHANGES, MAX_COMMIT, Options,

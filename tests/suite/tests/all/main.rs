@@ -13,5 +13,6 @@ mod mailserver;
 mod main_job;
 mod postfix;
 mod receipts;
+mod steering;
 mod terminal;
 mod watching;

@@ -1,0 +1,4 @@
+//! `console_frame` of `usher_fuzz`, driven by libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| usher_fuzz::console_frame(input));

@@ -1,0 +1,4 @@
+//! `log_frame` of `usher_fuzz`, driven by libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| usher_fuzz::log_frame(input));
