@@ -12,10 +12,13 @@ use tokio_util::sync::CancellationToken;
 use usher_common::model::{CampaignId, Timestamp};
 
 use super::shared::Shared;
+use crate::failpoint;
 use crate::store::{CampaignRow, Compaction, Error};
 
 /// Campaigns that are over are looked for this often.
 const LOOK: Duration = Duration::from_secs(5);
+/// The same, where the daemon was told to hurry.
+const HURRY: Duration = Duration::from_millis(200);
 /// Messages that one commit looks at.
 const PART: usize = 512;
 /// The rest after a commit is as long as it took, and at least this long.
@@ -54,7 +57,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(failpoint::hurried(LOOK, HURRY)) => {}
         }
     }
 }
@@ -77,7 +80,9 @@ async fn campaign(shared: &Arc<Shared>, id: CampaignId, stop: &CancellationToken
     }
     while !far.done {
         let begun = shared.clock.mono();
+        failpoint::hit("dispatch.compactor.before-commit");
         far = part(shared, id).await?;
+        failpoint::hit("dispatch.compactor.after-commit");
         let took = shared.clock.mono().saturating_sub(begun);
         tokio::select! {
             () = stop.cancelled() => return Ok(false),

@@ -14,6 +14,7 @@ use super::ledger::Entry;
 use super::next::{Situation, bars, next};
 use super::shared::Shared;
 use crate::campaigns::compose::{ComposeError, Composed, Kit};
+use crate::failpoint;
 use crate::guests::address_on;
 use crate::providers::{Answer, Outgoing, PrepareError, Prepared, Sender};
 use crate::store::{
@@ -373,7 +374,10 @@ async fn write_intents(shared: &Shared, account: &Account, requests: &[&Request]
             intents.push(IntentWrite { claim, intent });
         }
     }
-    shared.store().record_intents(&super::by_dispatcher(), &intents).await
+    failpoint::hit("dispatch.intent.before-commit");
+    shared.store().record_intents(&super::by_dispatcher(), &intents).await?;
+    failpoint::hit("dispatch.intent.after-commit");
+    Ok(())
 }
 
 /// Sends one request and judges its answers.
@@ -397,7 +401,9 @@ async fn send(shared: &Arc<Shared>, account: &Account, leave: Leave, request: Re
             }
         }
         let call = account.begin(leave);
+        failpoint::hit("dispatch.request.before-send");
         let answers = account.provider.send(&request.prepared).await;
+        failpoint::hit("dispatch.request.answered");
         let latency = shared.clock.mono().saturating_sub(begun);
         count(shared, account, call, &answers, latency);
         answers

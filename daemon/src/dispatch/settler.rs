@@ -16,6 +16,7 @@ use usher_common::protocol::Level;
 use super::account::Account;
 use super::courier;
 use super::shared::Shared;
+use crate::failpoint;
 use crate::providers::{Answer, Outgoing};
 use crate::store::{AttemptRecord, Error, IntentRecord, Lane, Next, OpenIntent, OutcomeWrite};
 
@@ -24,6 +25,8 @@ const LOOK: Duration = Duration::from_secs(2);
 /// First wait before a request in doubt is repeated, and the longest one.
 const WAIT: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_mins(1);
+/// Both, where the daemon was told to hurry.
+const HURRY: Duration = Duration::from_millis(200);
 /// Keys are trusted for this much less than the provider says.
 const MARGIN: Duration = Duration::from_mins(30);
 /// Intents that are marked in one commit.
@@ -53,7 +56,9 @@ pub(super) async fn recover(shared: &Shared) -> Result<(), Error> {
                 write(open, attempt, next)
             })
             .collect();
+        failpoint::hit("dispatch.recovery.before-doubt");
         shared.store().record_outcomes(&by, &writes, day).await?;
+        failpoint::hit("dispatch.recovery.after-doubt");
     }
     if !open.is_empty() {
         let text = format!("{} attempts were under way when the daemon stopped: their outcome is in doubt", open.len());
@@ -80,7 +85,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(failpoint::hurried(LOOK, HURRY)) => {}
         }
         let open = match shared.store().open_intents() {
             Ok(open) => open,
@@ -93,7 +98,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         waits.retain(|key, _| requests.keys().any(|(_, k)| k == key));
         for ((provider, key), members) in requests {
             let now = shared.clock.mono();
-            let (due, wait) = waits.get(&key).copied().unwrap_or((now, WAIT));
+            let (due, wait) = waits.get(&key).copied().unwrap_or((now, failpoint::hurried(WAIT, HURRY)));
             if now < due || stop.is_cancelled() {
                 continue;
             }
@@ -149,7 +154,9 @@ async fn settle(shared: &Arc<Shared>, account: &Arc<Account>, mut members: Vec<O
     account.adjust(&slots, 1);
     let begun = shared.clock.mono();
     let call = account.begin(slots.leave);
+    failpoint::hit("dispatch.settler.before-repeat");
     let answers = account.provider.send(&prepared).await;
+    failpoint::hit("dispatch.settler.after-repeat");
     let latency = shared.clock.mono().saturating_sub(begun);
     courier::count(shared, account, call, &answers, latency);
     account.done(slots.leave);
@@ -181,6 +188,7 @@ async fn record(
         Ok(()) | Err(Error::Changed { .. }) => {}
         Err(error) => return Err(error),
     }
+    failpoint::hit("dispatch.settler.after-commit");
     let text = format!("{} messages in doubt were settled by asking again under their key", writes.len());
     shared.board.tell(shared.clock.now(), Level::Info, format!("provider {}", account.provider.name()), text);
     for write in writes {
