@@ -29,7 +29,7 @@ pub(crate) struct Guests {
 
 /// A campaign, and how far its acts were answered.
 #[derive(Debug)]
-pub(crate) struct Sent {
+pub(crate) struct Campaign {
     pub(crate) name: String,
     key: String,
     pub(crate) list: usize,
@@ -39,7 +39,7 @@ pub(crate) struct Sent {
     pub(crate) sent: bool,
 }
 
-impl Sent {
+impl Campaign {
     /// Messages that its guests make.
     pub(crate) fn messages(&self, lists: &[Guests]) -> u64 {
         (lists[self.list].count * self.channels.len()) as u64
@@ -74,7 +74,7 @@ impl Wish {
 #[derive(Debug, Default)]
 pub(crate) struct Wedding {
     pub(crate) lists: Vec<Guests>,
-    pub(crate) campaigns: Vec<Sent>,
+    pub(crate) campaigns: Vec<Campaign>,
     /// Guests so far: each has an address and a number of its own.
     guests: usize,
 }
@@ -101,7 +101,7 @@ impl Wedding {
     fn plan(&mut self, list: usize, channels: &[Channel]) {
         let name = format!("Campaign {}", self.campaigns.len());
         let channels = channels.to_vec();
-        self.campaigns.push(Sent { name, key: act_key(), list, channels, id: None, approved: false, sent: false });
+        self.campaigns.push(Campaign { name, key: act_key(), list, channels, id: None, approved: false, sent: false });
     }
 
     /// Does what is still to do, then something new where it is wanted. An error is the end of the line, or of the
@@ -133,15 +133,14 @@ impl Wedding {
         }
         for campaign in self.campaigns.iter_mut().filter(|campaign| !campaign.sent) {
             let list = self.lists[campaign.list].id.context("lists are imported first")?;
-            let id = match campaign.id {
-                Some(id) => id,
-                None => {
-                    let spec = Desk::invitation(&campaign.name, list, &campaign.channels);
-                    let act = Act { key: campaign.key.clone(), reason: "crash".into(), seen: None, preview: false };
-                    match desk.client().call(Request::CampaignCreate { spec }, Some(act)).await? {
-                        Reply::Campaign(detail) => *campaign.id.insert(detail.row.id),
-                        other => bail!("a new campaign was answered with {other:?}"),
-                    }
+            let id = if let Some(id) = campaign.id {
+                id
+            } else {
+                let spec = Desk::invitation(&campaign.name, list, &campaign.channels);
+                let act = Act { key: campaign.key.clone(), reason: "crash".into(), seen: None, preview: false };
+                match desk.client().call(Request::CampaignCreate { spec }, Some(act)).await? {
+                    Reply::Campaign(detail) => *campaign.id.insert(detail.row.id),
+                    other => bail!("a new campaign was answered with {other:?}"),
                 }
             };
             let state = desk.campaign(id).await?.row.state;
@@ -170,8 +169,8 @@ impl Wedding {
                 continue;
             };
             let before: &[CampaignState] = match campaign {
-                Sent { sent: true, .. } => &[CampaignState::Draft, CampaignState::Approved],
-                Sent { approved: true, .. } => &[CampaignState::Draft],
+                Campaign { sent: true, .. } => &[CampaignState::Draft, CampaignState::Approved],
+                Campaign { approved: true, .. } => &[CampaignState::Draft],
                 _ => &[],
             };
             if before.contains(&row.state) {

@@ -29,7 +29,7 @@ pub(crate) struct Wanted {
     /// How often the daemon dies
     #[arg(long, default_value_t = 200, conflicts_with = "span")]
     kills: u64,
-    /// Seed of the first 20 deaths; the next 20 have the next one. 1, or the one after the last in --totals
+    /// Seed of the first 20 deaths; the next 20 have the next one. 1, or the first that was not played for --totals
     #[arg(long)]
     seed: Option<u64>,
     /// Goes on for so long instead, and ends with the episode: `90s` or `30m`
@@ -59,9 +59,9 @@ fn point(name: &str) -> anyhow::Result<&'static str> {
 }
 
 async fn episodes(wanted: &Wanted, only: Option<&'static str>) -> anyhow::Result<()> {
-    let mut kept = wanted.totals.as_deref().map(Totals::read).transpose()?;
-    let mut seed = wanted.seed.unwrap_or_else(|| kept.as_ref().map_or(1, |totals| totals.seed + 1));
-    let mut here = Totals::default();
+    let kept = wanted.totals.as_deref().map(Totals::read).transpose()?;
+    let mut seed = wanted.seed.unwrap_or_else(|| kept.map_or(1, |totals| totals.seed + 1));
+    let mut here = Totals::from_seed(seed);
     let begun = Instant::now();
     let mut left = wanted.kills;
     while wanted.span.map_or(left > 0, |span| begun.elapsed() < span) {
@@ -82,9 +82,8 @@ async fn episodes(wanted: &Wanted, only: Option<&'static str>) -> anyhow::Result
             outcome.left,
             since.elapsed().as_secs_f64()
         ));
-        if let (Some(kept), Some(page)) = (&mut kept, &wanted.totals) {
-            kept.add(seed, &outcome);
-            kept.write(page)?;
+        if let Some(page) = &wanted.totals {
+            Totals::add_to(page, seed, &outcome)?;
         }
         left = left.saturating_sub(kills);
         seed += 1;

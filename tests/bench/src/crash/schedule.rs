@@ -76,8 +76,8 @@ pub(crate) fn deaths(seed: u64, kills: u64, only: Option<&'static str>) -> Vec<D
 fn often(point: &str) -> u64 {
     match point {
         "store.index.before-flush" | "store.index.after-flush" => 2,
-        "store.file.before-rename" | "store.file.before-dir-sync" | "store.file.after-dir-sync" => 4,
-        "providers.smtp.body-written" | "receipts.before-commit" | "receipts.after-commit" => 4,
+        "providers.smtp.body-written" => 4,
+        _ if point.starts_with("store.file.") || point.starts_with("receipts.") => 4,
         "providers.http.body-written" | "dispatch.outcome.before-commit" | "dispatch.outcome.after-commit" => 15,
         _ if point.starts_with("store.segment.") || point.starts_with("store.checkpoint.") => 2,
         _ if point.starts_with("dispatch.intent.") || point.starts_with("dispatch.request.") => 25,

@@ -1,7 +1,7 @@
 //! The totals of all runs, kept in a page of the documentation between two marks, and read back from there.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow};
@@ -16,7 +16,7 @@ const END: &str = "<!-- end of the totals -->";
 /// What all runs came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Totals {
-    /// Seeds up to this one were played.
+    /// Every seed up to this one was played, from 1.
     pub(crate) seed: u64,
     episodes: u64,
     deaths: BTreeMap<String, u64>,
@@ -29,9 +29,16 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
+    /// None yet, of a run that begins with this seed.
+    pub(crate) fn from_seed(seed: u64) -> Self {
+        Self { seed: seed.saturating_sub(1), ..Self::default() }
+    }
+
     /// Adds an episode whose books agreed.
     pub(crate) fn add(&mut self, seed: u64, outcome: &Outcome) {
-        self.seed = self.seed.max(seed);
+        if seed == self.seed + 1 {
+            self.seed = seed;
+        }
         self.episodes += 1;
         for (point, kills) in &outcome.deaths {
             *self.deaths.entry(point.clone()).or_default() += kills;
@@ -49,6 +56,15 @@ impl Totals {
         self.deaths.values().sum()
     }
 
+    /// Adds an episode to the totals of a page; several processes may do so at once.
+    pub(crate) fn add_to(page: &Path, seed: u64, outcome: &Outcome) -> anyhow::Result<()> {
+        let lock = File::open(page).and_then(|file| file.lock().map(|()| file));
+        let _lock = lock.with_context(|| format!("locking {}", page.display()))?;
+        let mut totals = Self::read(page)?;
+        totals.add(seed, outcome);
+        totals.write(page)
+    }
+
     /// Reads the totals of a page.
     pub(crate) fn read(page: &Path) -> anyhow::Result<Self> {
         let text = fs::read_to_string(page).with_context(|| format!("reading {}", page.display()))?;
@@ -57,7 +73,7 @@ impl Totals {
         let of = |name: &str| rows.get(name).copied().unwrap_or(0);
         let points = TABLE.iter().map(|(point, _)| *point).chain([OUTSIDE]);
         Ok(Self {
-            seed: of("last seed"),
+            seed: of("every seed up to"),
             episodes: of("episodes"),
             deaths: points.map(|point| (point.to_owned(), of(point))).filter(|(_, kills)| *kills > 0).collect(),
             messages: of("messages"),
@@ -70,7 +86,7 @@ impl Totals {
     }
 
     /// Writes them into the page, in place of those before.
-    pub(crate) fn write(&self, page: &Path) -> anyhow::Result<()> {
+    fn write(&self, page: &Path) -> anyhow::Result<()> {
         let text = fs::read_to_string(page).with_context(|| format!("reading {}", page.display()))?;
         let (before, _, after) = parts(&text, page)?;
         let text = format!("{before}{BEGIN}\n\n{}\n{END}{after}", self.table());
@@ -85,7 +101,7 @@ impl Totals {
         let lines = [
             ("kills", self.kills()),
             ("episodes", self.episodes),
-            ("last seed", self.seed),
+            ("every seed up to", self.seed),
             ("messages", self.messages),
             ("accepted by a provider", self.accepted),
             ("reports taken", self.reported),
@@ -148,13 +164,13 @@ mod tests {
         let deaths = BTreeMap::from([("store.log.power-cut".to_owned(), 1_234), (OUTSIDE.to_owned(), 5)]);
         let outcome = Outcome { deaths, messages: 1_000_000, doubted: 9, left: 2, ..Outcome::default() };
         let mut totals = Totals::default();
-        totals.add(7, &outcome);
-        totals.write(&page).unwrap();
+        totals.add(1, &outcome);
+        Totals::add_to(&page, 1, &outcome).unwrap();
         assert_eq!(Totals::read(&page).unwrap(), totals);
-        totals.add(8, &outcome);
-        totals.write(&page).unwrap();
+        // Somebody else's seeds are no reason to leave out those between.
+        Totals::add_to(&page, 900, &outcome).unwrap();
         let read = Totals::read(&page).unwrap();
-        assert_eq!((read.kills(), read.seed, read.messages, read.left), (2_478, 8, 2_000_000, 4));
+        assert_eq!((read.kills(), read.seed, read.messages, read.left), (2_478, 1, 2_000_000, 4));
         let text = fs::read_to_string(&page).unwrap();
         assert!(text.starts_with("# Before\n") && text.ends_with("\nafter\n"), "{text}");
         assert!(text.contains("| messages | 2,000,000 |") && text.contains("| of these settled | 14 |"), "{text}");

@@ -33,7 +33,7 @@ pub(crate) async fn set(seed: u64) -> anyhow::Result<(Stage, Reports)> {
     plan.simulator.resend.latency = latency;
     plan.simulator.twilio.latency = latency;
     plan.simulator.smtp.latency = latency;
-    plan.extra = "[store]\ncompact_after_hours = 0\n[dispatch]\nfailover_threshold = 20\n".to_owned();
+    plan.extra += "[store]\ncompact_after_hours = 0\n[dispatch]\nfailover_threshold = 20\n";
     let limits = [
         ("resend", "max_in_flight = 4\nbatch_size = 10\nrate_per_second = 1000\nweight = 4\n"),
         ("smtp", "rate_per_second = 1000\nweight = 1\n"),
