@@ -7,6 +7,7 @@ pub mod codec;
 pub mod compliance;
 pub mod config;
 pub mod dispatch;
+pub mod failpoint;
 pub mod guests;
 pub mod monitor;
 pub mod providers;

@@ -113,7 +113,9 @@ impl House {
         let book = GuestBook::new(Store::new(engine.clone()), vault);
         let campaigns = Campaigns::new(book, &config.organisations, b"secret");
         let settings = Settings {
-            compact_after: Duration::from_hours(24),
+            absent_after: Duration::from_mins(10),
+        per_user: None,
+        compact_after: Duration::from_hours(24),
             environment: "test".to_owned(),
             max_concurrent: 100,
             per_campaign: 100,

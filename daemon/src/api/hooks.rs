@@ -21,6 +21,7 @@ use usher_common::model::{Channel, ProviderKind};
 
 use crate::clock::Clock;
 use crate::dispatch::Shared;
+use crate::failpoint::hurried;
 use crate::monitor::Metrics;
 use crate::receipts::read::Post;
 use crate::receipts::verify::{Call, Key, Scheme, hub_challenge, verify};
@@ -38,6 +39,8 @@ const YOUNG: Duration = Duration::from_mins(2);
 const LOOK: Duration = Duration::from_secs(2);
 const LOOK_AT_ALL: u32 = 30;
 const SWEEP: u32 = 1_800;
+/// The first of them, where the daemon was told to hurry.
+const HURRY: Duration = Duration::from_millis(200);
 
 /// A provider that may call.
 #[derive(Debug, Clone)]
@@ -101,7 +104,7 @@ impl Hooks {
             turn = turn.wrapping_add(1);
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(hurried(LOOK, HURRY)) => {}
             }
         }
     }

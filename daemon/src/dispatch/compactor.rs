@@ -12,10 +12,13 @@ use tokio_util::sync::CancellationToken;
 use usher_common::model::{CampaignId, Timestamp};
 
 use super::shared::Shared;
+use crate::failpoint;
 use crate::store::{CampaignRow, Compaction, Error, Hour};
 
 /// Campaigns that are over are looked for this often.
 const LOOK: Duration = Duration::from_secs(5);
+/// The same, where the daemon was told to hurry.
+const HURRY: Duration = Duration::from_millis(200);
 /// Hours for which it is kept how many messages were begun: longer than anything is given back, or a clock is wrong.
 const KEPT_HOURS: u32 = 30 * 24;
 /// Messages that one commit looks at.
@@ -60,7 +63,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(failpoint::hurried(LOOK, HURRY)) => {}
         }
     }
 }
@@ -83,7 +86,9 @@ async fn campaign(shared: &Arc<Shared>, id: CampaignId, stop: &CancellationToken
     }
     while !far.done {
         let begun = shared.clock.mono();
+        failpoint::hit("dispatch.compactor.before-commit");
         far = part(shared, id).await?;
+        failpoint::hit("dispatch.compactor.after-commit");
         let took = shared.clock.mono().saturating_sub(begun);
         tokio::select! {
             () = stop.cancelled() => return Ok(false),

@@ -15,6 +15,7 @@ use super::next::{Situation, bars, next};
 use super::quota::Allowance;
 use super::shared::Shared;
 use crate::campaigns::compose::{ComposeError, Composed, Kit};
+use crate::failpoint;
 use crate::guests::address_on;
 use crate::providers::{Answer, Outgoing, PrepareError, Prepared, Sender};
 use crate::store::{
@@ -407,7 +408,9 @@ async fn write_intents(shared: &Shared, load: &mut Load, requests: &[&Request]) 
         }
     }
     let debit = load.allowance.debit(fresh, started);
+    failpoint::hit("dispatch.intent.before-commit");
     shared.store().record_intents(&super::by_dispatcher(), &intents, &debit).await?;
+    failpoint::hit("dispatch.intent.after-commit");
     load.allowance.charged(fresh);
     Ok(())
 }
@@ -429,7 +432,9 @@ async fn send(shared: &Arc<Shared>, load: &Load, leave: Leave, request: Request,
             }
         }
         let call = account.begin(leave);
+        failpoint::hit("dispatch.request.before-send");
         let answers = account.provider.send(&request.prepared).await;
+        failpoint::hit("dispatch.request.answered");
         let latency = shared.clock.mono().saturating_sub(begun);
         count(shared, account, call, &answers, latency);
         answers

@@ -13,6 +13,7 @@ use super::doubt;
 use super::shared::Shared;
 use crate::campaigns::lifecycle::{self, Event};
 use crate::campaigns::{CampaignError, channels_for};
+use crate::failpoint;
 use crate::store::{AuditEntry, CampaignRecord, CampaignRow, Error, Expansion, NewMessage};
 
 /// Guests that are turned into messages in one commit.
@@ -199,7 +200,11 @@ async fn expand(shared: &Arc<Shared>, mut row: CampaignRow) -> Result<bool, Camp
             last: next.is_none(),
             messages,
         };
+        failpoint::hit("dispatch.expansion.before-part");
         row = shared.store().expand(&by, &row, &part, shared.clock.now()).await?;
+        if !part.last {
+            failpoint::hit("dispatch.expansion.after-part");
+        }
         for &channel in &row.record.channels {
             shared.touched(crate::store::Lane { campaign: row.id, channel });
         }
@@ -249,7 +254,9 @@ async fn end(shared: &Arc<Shared>, row: &CampaignRow) -> Result<Option<(Campaign
         ..row.record.clone()
     };
     let audit = AuditEntry::Act { act: "campaign.end".into(), object: row.id.to_string(), detail: state.to_string() };
+    failpoint::hit("dispatch.campaign.before-end");
     shared.store().campaign_update(&super::by_dispatcher(), row, &record, None, audit).await?;
+    failpoint::hit("dispatch.campaign.after-end");
     let level = if state == CampaignState::Finished { Level::Info } else { Level::Warning };
     tell(shared, row.id, level, format!("{state}: {}", equation(row.record.messages, &total)));
     shared.look(row.id);

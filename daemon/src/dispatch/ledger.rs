@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::Shared;
+use crate::failpoint;
 use crate::store::{By, Error, Lane, OutcomeWrite};
 
 /// Outcomes in one commit.
@@ -29,10 +30,12 @@ pub(super) async fn keep(shared: std::sync::Arc<Shared>, mut entries: mpsc::Rece
         let (writes, permits): (Vec<OutcomeWrite>, Vec<_>) = batch.drain(..).map(|e| (e.write, e.permit)).unzip();
         let day = shared.clock.day();
         let lanes: BTreeSet<Lane> = writes.iter().map(|w| w.lane).collect();
+        failpoint::hit("dispatch.outcome.before-commit");
         if let Err(error) = write(&shared, &by, &writes, day).await {
             shared.fail(format!("outcomes of {} attempts could not be recorded: {error}", writes.len()));
             return;
         }
+        failpoint::hit("dispatch.outcome.after-commit");
         drop(permits);
         for lane in lanes {
             shared.touched(lane);

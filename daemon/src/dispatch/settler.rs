@@ -21,6 +21,7 @@ use super::courier;
 use super::doubt::{self, Doubt, Step};
 use super::next::{Situation, next};
 use super::shared::Shared;
+use crate::failpoint;
 use crate::providers::{Answer, Found, Outgoing};
 use crate::store::{BY_RULE, Error, IntentRecord, Lane, Next, OpenIntent, OutcomeWrite};
 
@@ -29,6 +30,8 @@ const LOOK: Duration = Duration::from_secs(2);
 /// First wait before a request in doubt is repeated, and the longest one.
 const WAIT: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_mins(1);
+/// Both, where the daemon was told to hurry.
+const HURRY: Duration = Duration::from_millis(200);
 /// Longer than this no request is under way: whatever has become of it, nobody will tell.
 const LOST: Duration = Duration::from_mins(5);
 /// Look-ups at once.
@@ -44,7 +47,9 @@ pub(super) async fn recover(shared: &Shared) -> Result<(), Error> {
     for part in open.chunks(PART) {
         let why = "the daemon stopped before the answer came";
         let writes: Vec<OutcomeWrite> = part.iter().map(|open| in_doubt(open, "stopped", why)).collect();
+        failpoint::hit("dispatch.recovery.before-doubt");
         shared.store().record_outcomes(&by, &writes, day).await?;
+        failpoint::hit("dispatch.recovery.after-doubt");
     }
     if !open.is_empty() {
         let text = format!("{} attempts were under way when the daemon stopped: their outcome is in doubt", open.len());
@@ -65,7 +70,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(failpoint::hurried(LOOK, HURRY)) => {}
         }
         let open = match shared.store().open_intents() {
             Ok(open) => open,
@@ -83,7 +88,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         waits.retain(|key, _| requests.keys().any(|(_, k)| k == key));
         for ((provider, key), members) in requests {
             let now = shared.clock.mono();
-            let (due, wait) = waits.get(&key).copied().unwrap_or((now, WAIT));
+            let (due, wait) = waits.get(&key).copied().unwrap_or((now, failpoint::hurried(WAIT, HURRY)));
             if now < due || stop.is_cancelled() {
                 continue;
             }
@@ -274,7 +279,9 @@ async fn settle(shared: &Arc<Shared>, account: &Arc<Account>, mut members: Vec<O
     account.adjust(&slots, 1);
     let begun = shared.clock.mono();
     let call = account.begin(slots.leave);
+    failpoint::hit("dispatch.settler.before-repeat");
     let answers = account.provider.send(&prepared).await;
+    failpoint::hit("dispatch.settler.after-repeat");
     let latency = shared.clock.mono().saturating_sub(begun);
     courier::count(shared, account, call, &answers, latency);
     account.done(slots.leave);
@@ -305,5 +312,7 @@ async fn record(
     }
     let text = format!("{} messages in doubt were settled by asking again under their key", writes.len());
     shared.board.tell(shared.clock.now(), Level::Info, format!("provider {}", account.provider.name()), text);
-    commit(shared, &writes).await
+    commit(shared, &writes).await?;
+    failpoint::hit("dispatch.settler.after-commit");
+    Ok(())
 }

@@ -17,6 +17,7 @@ use usher_common::model::OutcomeClass;
 
 use super::settings::{BuildError, ProviderConfig};
 use super::{Answer, Scope, trust};
+use crate::failpoint;
 
 /// As much of an answer as is read, in bytes. The longest honest one is a look-up's list.
 const BODY_CAP: usize = 2 << 20;
@@ -119,7 +120,8 @@ impl Http {
 
     /// Makes the exchange, once.
     pub(super) async fn exchange(&self, request: RequestBuilder) -> Result<Reply, Silence> {
-        let mut response = request.send().await.map_err(|error| silence(&error))?;
+        let answer = failpoint::waiting("providers.http.body-written", request.send());
+        let mut response = answer.await.map_err(|error| silence(&error))?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         let mut body = BytesMut::new();

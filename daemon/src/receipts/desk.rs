@@ -10,6 +10,7 @@ use usher_common::model::{CampaignId, Channel, MessageId, MessageState, OutcomeC
 use super::precedence::{Becomes, Reporter, Says, becomes};
 use super::report::{Kind, Reason, Report};
 use crate::clock::Clock;
+use crate::failpoint;
 use crate::guests::{EmailAddress, GuestBook, address_on};
 use crate::store::{By, Error, HeldMessage, Orphan, OrphanRecord, ReceiptMove, ReceiptWrite, Store, SuppressionRecord};
 
@@ -124,8 +125,12 @@ impl Desk {
                 return Ok(filed);
             }
             let at = (self.clock.now(), self.clock.day());
+            failpoint::hit("receipts.before-commit");
             match self.store().record_receipts(&by(), provider, &write, at).await {
-                Ok(()) => return Ok(filed),
+                Ok(()) => {
+                    failpoint::hit("receipts.after-commit");
+                    return Ok(filed);
+                }
                 Err(Error::Changed { .. }) if looks < LOOKS => looks += 1,
                 Err(error) => return Err(error),
             }

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Loaded, Sources, reload};
 use crate::dispatch::quota::Limits;
 use crate::dispatch::{Dispatcher, Settings, Shared};
+use crate::failpoint::hurried;
 use crate::guests::GuestBook;
 use crate::monitor::{Board, Metrics};
 use crate::receipts::Desk;
@@ -39,6 +40,10 @@ const SAY: Duration = Duration::from_secs(3);
 const GOODBYE: Duration = Duration::from_secs(2);
 /// The scheduler has stopped when it was not seen for this long.
 const STALLED: Duration = Duration::from_secs(10);
+
+/// A segment of the log, in bytes, and the time between checkpoints, where the daemon was told to hurry.
+const HURRIED_SEGMENT: u64 = 64 << 10;
+const HURRIED_CHECKPOINT: Duration = Duration::from_millis(250);
 
 /// Runs the daemon until it is asked to stop. `sources` is read again at SIGHUP.
 pub async fn run(loaded: Loaded, sources: Sources, logging: Logging) -> anyhow::Result<()> {
@@ -155,7 +160,7 @@ async fn open_state(config: &Config, clock: &Clock) -> anyhow::Result<(Arc<Vault
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let mut options = Options::new(state.join("store"), key, boot.trim().to_owned(), Arc::new(move || wall.now()));
     options.cache_bytes = config.store.cache_bytes;
-    options.segment_bytes = config.store.segment_bytes;
+    options.segment_bytes = hurried(config.store.segment_bytes, HURRIED_SEGMENT);
     options.log_cap_bytes = config.store.log_cap_bytes;
     let (engine, report) =
         tokio::task::spawn_blocking(move || Engine::open(options)).await.context("opening the store")??;
@@ -362,7 +367,7 @@ async fn drain(work: &TaskTracker, shared: &Shared) {
 /// Checkpoints, as often as configured.
 async fn keep_up(store: Store, shared: Arc<Shared>, every: Duration) {
     loop {
-        tokio::time::sleep(every).await;
+        tokio::time::sleep(hurried(every, HURRIED_CHECKPOINT)).await;
         match store.engine().checkpoint().await {
             Ok(report) => tracing::info!(rows = report.rows, bytes = report.bytes, "wrote a checkpoint"),
             Err(error) => shared.warn("store", format!("no checkpoint could be written: {error}")),

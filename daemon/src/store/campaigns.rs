@@ -3,7 +3,7 @@
 use usher_common::model::{CampaignId, CampaignState, ListId, TemplateBody, Timestamp};
 
 use super::engine::{Change, Precondition};
-use super::records::{AuditEntry, CampaignRecord};
+use super::records::{ActRecord, AuditEntry, CampaignRecord};
 use super::{By, Error, Sequence, Store, pieces, put, space};
 
 /// A campaign as it is stored, without its words.
@@ -88,6 +88,10 @@ impl Store {
         };
         let mut changes = vec![put_record(id, &record), put(space::CAMPAIGN_NAME, name.clone(), 0, &id.0)];
         changes.extend(self.pieces_put(space::CAMPAIGN_SPEC, &space::id(id.0), &new.sealed_spec)?);
+        // With the campaign itself: a crash between the two would tell who asks again that the name is taken.
+        if !by.request_id.is_empty() {
+            changes.push(put(space::ACT, by.request_id.as_bytes().to_vec(), 0, &ActRecord::Campaign(id.0)));
+        }
         let audit =
             AuditEntry::Act { act: "campaign.create".into(), object: id.to_string(), detail: new.organisation.clone() };
         let expect =

@@ -172,6 +172,14 @@ fn ids(claims: &[Claim]) -> Vec<MessageId> {
 }
 
 #[tokio::test]
+async fn a_new_campaign_and_the_key_under_which_it_was_asked_for_are_one_commit() {
+    let desk = Desk::new().await;
+    assert_eq!(desk.store.act("r1").unwrap(), Some(ActRecord::Campaign(desk.campaign.id.0)));
+    let version = |space, key: &[u8]| desk.store.engine.get(space, key).unwrap().unwrap().version;
+    assert_eq!(version(space::ACT, b"r1"), version(space::CAMPAIGN_NAME, &[1; 16]));
+}
+
+#[tokio::test]
 async fn a_part_of_the_audience_becomes_messages_once() {
     let mut desk = Desk::new().await;
     let before = desk.campaign.clone();

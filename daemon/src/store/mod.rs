@@ -132,15 +132,9 @@ impl Store {
         Ok(())
     }
 
-    /// What came of an act that was asked for before under the same key.
+    /// What came of an act that was asked for before under the same key. Whoever commits an act remembers it in that commit.
     pub fn act(&self, key: &str) -> Result<Option<ActRecord>, Error> {
         self.read(space::ACT, key.as_bytes(), "an act").map(|row| row.map(|(record, _)| record))
-    }
-
-    /// Remembers what came of an act, for a client that asks again.
-    pub async fn remember_act(&self, by: &By, key: &str, record: &ActRecord) -> Result<(), Error> {
-        self.commit(by, Vec::new(), Vec::new(), vec![put(space::ACT, key.as_bytes().to_vec(), 0, record)]).await?;
-        Ok(())
     }
 
     async fn commit(

@@ -18,6 +18,7 @@ use super::error::VaultError;
 use super::root::{self, SecretKey};
 use super::slot::{self, EMPTY, ERASED, Epoch, SLOT, Slot};
 use super::tombs::Tombs;
+use crate::failpoint;
 
 /// Subjects are numbered below this.
 pub const MAX_SUBJECTS: u64 = 1 << 28;
@@ -173,15 +174,18 @@ impl KeyFile {
                 }
             }
             if made > before {
+                failpoint::hit("vault.keys.before-write");
                 let written = current.file.write_all_at(&bytes, offset(run[0])?);
                 written.map_err(VaultError::io("writing new keys to", &path))?;
             }
         }
-        if made > 0
-            && let Err(error) = current.file.sync_data()
-        {
-            writing.failed = true;
-            return Err(VaultError::io("syncing new keys to", &path)(error));
+        if made > 0 {
+            failpoint::hit("vault.keys.before-sync");
+            if let Err(error) = current.file.sync_data() {
+                writing.failed = true;
+                return Err(VaultError::io("syncing new keys to", &path)(error));
+            }
+            failpoint::hit("vault.keys.after-sync");
         }
         Ok(made)
     }

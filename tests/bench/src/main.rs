@@ -3,11 +3,14 @@
 //!
 //! Daemon, sink and the bare client are three processes, which share the machine. Build with `--release`; a debug build
 //! says so in the table. Whatever came twice, or not at all, is an error in the table and in the exit code.
+//!
+//! `usher-bench crash` measures nothing: it kills a debug build of the daemon, and compares.
 
 mod bare;
 mod big;
 mod breaker;
 mod commits;
+mod crash;
 mod import;
 mod messages;
 mod process;
@@ -32,7 +35,7 @@ use table::Line;
 #[derive(Debug, Parser)]
 #[command(name = "usher-bench", version)]
 struct Flags {
-    /// What to measure; everything but `sustained` and `breaker` unless told
+    /// What to measure; everything but `sustained`, `breaker` and `crash` unless told
     #[command(subcommand)]
     what: Option<What>,
     /// Few of everything, `sustained` too: proves that the benchmark runs, and measures nothing
@@ -40,7 +43,7 @@ struct Flags {
     small: bool,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum What {
     /// SMS through the daemon, an HTTP request each, beside a bare client on the same sink
     Message {
@@ -110,6 +113,8 @@ enum What {
         #[arg(long, default_value_t = 200)]
         seeds: u64,
     },
+    /// Kills a debug build of the daemon again and again, and holds its books against the providers'
+    Crash(crash::Wanted),
     /// The providers that the others send to
     #[command(hide = true)]
     Sink {
@@ -143,6 +148,7 @@ fn main() -> ExitCode {
     // The bare client asks for one when it is made; nobody else may have set it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let ended = match flags.what {
+        Some(What::Crash(wanted)) => crash::run(&wanted).map(|()| Vec::new()),
         Some(What::Sink { latency_ms }) => sink(Duration::from_millis(latency_ms)).map(|()| Vec::new()),
         what => measure(what, flags.small),
     };
@@ -169,8 +175,9 @@ fn sink(latency: Duration) -> anyhow::Result<()> {
 /// Measures one part, or all; a part that fails is a line of the table, and the others are measured still.
 fn measure(what: Option<What>, small: bool) -> anyhow::Result<Vec<Line>> {
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+    let all = what.is_none();
     let mut parts = what.map_or_else(|| ALL.to_vec(), |what| vec![what]);
-    if small && what.is_none() {
+    if small && all {
         parts.push(What::Sustained { span: SMALL_SPAN });
     }
     let mut lines = Vec::new();
@@ -186,7 +193,7 @@ fn measure(what: Option<What>, small: bool) -> anyhow::Result<Vec<Line>> {
 }
 
 impl What {
-    fn name(self) -> &'static str {
+    fn name(&self) -> &'static str {
         match self {
             Self::Message { .. } => "message",
             Self::Batches { .. } => "batches",
@@ -200,6 +207,7 @@ impl What {
             Self::Watched { .. } => "watched",
             Self::Sustained { .. } => "sustained",
             Self::Breaker { .. } => "breaker",
+            Self::Crash(_) => "crash",
             Self::Sink { .. } => "sink",
         }
     }
@@ -220,7 +228,7 @@ async fn one(part: What, small: bool) -> anyhow::Result<Vec<Line>> {
         What::Watched { messages } => watched::measure(few(messages)).await,
         What::Sustained { span } => sustained::measure(few(MESSAGES), if small { SMALL_SPAN } else { span }).await,
         What::Breaker { seeds } => Ok(breaker::measure(if small { 3 } else { seeds }, small)),
-        What::Sink { .. } => Ok(Vec::new()),
+        What::Crash(_) | What::Sink { .. } => Ok(Vec::new()),
     }
 }
 

@@ -5,10 +5,12 @@ mod desk;
 mod list;
 mod programs;
 mod raw;
+mod reports;
 mod stage;
 
 pub use desk::{Desk, PATIENCE, Upload, VOUCHER};
 pub use list::guest_list;
 pub use programs::{Programs, ProgramsError};
 pub use raw::{DeafClient, RawSession, raw_session, raw_session_offering, text};
+pub use reports::{Reports, SVIX, resend_bounce, resend_event};
 pub use stage::{ORGANISATION, Plan, Stage, TOKEN, free_port};

@@ -5,7 +5,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -39,6 +39,8 @@ pub struct Plan {
     pub extra: String,
     /// Whether the daemon opens a TCP port for consoles.
     pub tcp: bool,
+    /// Variables of the environment in which the daemon is started; there are no others.
+    pub environment: BTreeMap<String, String>,
 }
 
 impl Default for Plan {
@@ -49,6 +51,7 @@ impl Default for Plan {
             settings: BTreeMap::new(),
             extra: String::new(),
             tcp: false,
+            environment: BTreeMap::new(),
         }
     }
 }
@@ -60,6 +63,7 @@ pub struct Stage {
     folder: TempDir,
     programs: Programs,
     daemon: Option<Child>,
+    environment: BTreeMap<String, String>,
     port: Option<u16>,
 }
 
@@ -70,7 +74,7 @@ impl Stage {
         let simulator = Simulator::start(plan.simulator.clone()).await.context("starting the simulator")?;
         let folder = tempfile::Builder::new().prefix("usher-").tempdir().context("making a temporary folder")?;
         let port = if plan.tcp { Some(free_port()?) } else { None };
-        let mut stage = Self { simulator, folder, programs, daemon: None, port };
+        let mut stage = Self { simulator, folder, programs, daemon: None, environment: plan.environment.clone(), port };
         stage.write_configuration(&plan)?;
         stage.start().await?;
         Ok(stage)
@@ -138,13 +142,32 @@ impl Stage {
         command
     }
 
+    /// Sets a variable of the environment in which the daemon is started from now on, or takes it away.
+    pub fn tell(&mut self, name: &str, value: Option<&str>) {
+        match value {
+            Some(value) => self.environment.insert(name.to_owned(), value.to_owned()),
+            None => self.environment.remove(name),
+        };
+    }
+
     /// Starts the daemon; returns when it answers.
     pub async fn start(&mut self) -> anyhow::Result<()> {
+        self.launch()?;
+        if self.ready().await? {
+            return Ok(());
+        }
+        let status = self.ended().await?;
+        bail!("usherd ended with {status} instead of starting:\n{}", self.log());
+    }
+
+    /// Starts the daemon and does not wait for it.
+    pub fn launch(&mut self) -> anyhow::Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.folder().join("usherd.log"))?;
         let child = Command::new(&self.programs.usherd)
             .arg("--config")
             .arg(self.configuration())
             .env_clear()
+            .envs(&self.environment)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -152,23 +175,35 @@ impl Stage {
             .spawn()
             .context("starting usherd")?;
         self.daemon = Some(child);
+        Ok(())
+    }
+
+    /// Waits until the daemon that was launched answers; `false` when it ended before it did.
+    pub async fn ready(&mut self) -> anyhow::Result<bool> {
         let begun = std::time::Instant::now();
         loop {
-            if let Some(child) = &mut self.daemon
-                && let Some(status) = child.try_wait()?
-            {
-                bail!("usherd ended with {status} instead of starting:\n{}", self.log());
+            let child = self.daemon.as_mut().ok_or_else(|| anyhow!("usherd does not run"))?;
+            if child.try_wait()?.is_some() {
+                return Ok(false);
             }
             if let Ok(client) = self.client().await
                 && client.call(Request::Status, None).await.is_ok()
             {
-                return Ok(());
+                return Ok(true);
             }
             if begun.elapsed() > READY {
                 bail!("usherd did not answer within {READY:?}:\n{}", self.log());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Waits until the daemon has ended, by itself or otherwise. A wait that is given up leaves it as it was.
+    pub async fn ended(&mut self) -> anyhow::Result<ExitStatus> {
+        let child = self.daemon.as_mut().ok_or_else(|| anyhow!("usherd does not run"))?;
+        let status = child.wait().await.context("waiting for usherd")?;
+        self.daemon = None;
+        Ok(status)
     }
 
     /// Kills the daemon where it stands, as a crash would.
@@ -180,7 +215,7 @@ impl Stage {
     }
 
     /// Asks the daemon to stop, and waits until it has.
-    pub async fn stop(&mut self) -> anyhow::Result<std::process::ExitStatus> {
+    pub async fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         let mut child = self.daemon.take().ok_or_else(|| anyhow!("usherd does not run"))?;
         let pid = child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
         if let Some(pid) = pid {

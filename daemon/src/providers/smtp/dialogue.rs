@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::classify::{Fault, Said, Stage};
 use super::compose::Transaction;
+use crate::failpoint;
 
 /// Longest reply line that is read, in bytes; RFC 5321 §4.5.3.1.5 allows 512.
 const LINE_MAX: usize = 4096;
@@ -171,6 +172,7 @@ impl Line {
         self.still_listening()?;
         // From here on nobody but the server knows.
         self.write(Stage::Dot, b"\r\n.\r\n", limit).await?;
+        failpoint::hit("providers.smtp.body-written");
         let said = self.reply(Stage::Dot, patience.last).await?;
         expect(Stage::Dot, 2, said)
     }

@@ -21,7 +21,7 @@ use super::reader::LogReader;
 use super::sethash::{SetHash, SetSums};
 use super::types::CheckpointReport;
 use super::value::{MAX_KEY, MAX_ROW, Space};
-use crate::codec;
+use crate::{codec, failpoint};
 
 const MAGIC: &[u8; 8] = b"USHERCKP";
 const FORMAT: u8 = 1;
@@ -139,7 +139,9 @@ pub(super) fn finish(
     let file = file.into_inner().map_err(|error| writing()(error.into_error()))?;
     prove(&temp, end, log(from + 1), hash)?;
     let path = dir.join(format!("{from:016x}-{:016x}.ckpt", end.lsn));
+    failpoint::hit("store.checkpoint.before-publish");
     disk::publish(&file, &temp, &path)?;
+    failpoint::hit("store.checkpoint.after-publish");
     let bytes = fs::metadata(&path).map_err(StoreError::io("looking at", &path))?.len();
     for old in list(dir)?.into_iter().skip(KEPT) {
         fs::remove_file(&old.path).map_err(StoreError::io("removing the old checkpoint", &old.path))?;

@@ -25,6 +25,7 @@ use super::session::Session;
 use super::sethash::SetHash;
 use super::shared::Shared;
 use super::types::{Commit, Committed, MAX_COMMIT};
+use crate::failpoint;
 
 /// How many commits may wait.
 pub(super) const QUEUE: usize = 4096;
@@ -214,6 +215,7 @@ impl Committer {
         if self.shared.catalog.lock().segments.len() != segments {
             self.nudge.send();
         }
+        failpoint::hit("store.index.before-apply");
         let applied = self.index.apply(judged.rows, Some(self.writer.next() - 1));
         if let Err(error) = applied {
             // Durable, but no read would show it: the caller must not go on as if it were seen.
@@ -221,9 +223,11 @@ impl Committer {
             refuse_all(waiting.into_iter().map(|(_, answer)| answer), &error);
             return false;
         }
+        failpoint::hit("store.index.after-apply");
         for (Accepted { lsn, merged }, answer) in waiting {
             let _ = answer.send(Ok(Committed { lsn, time, merged }));
         }
+        failpoint::hit("store.commit.answered");
         true
     }
 
@@ -231,8 +235,12 @@ impl Committer {
     /// is not one to go on with.
     fn flush(&mut self, unflushed: &mut Option<Instant>) {
         *unflushed = None;
+        failpoint::hit("store.index.before-flush");
         match self.index.flush() {
-            Ok(()) => self.shared.vital().index_synced = Some((self.shared.clock)()),
+            Ok(()) => {
+                failpoint::hit("store.index.after-flush");
+                self.shared.vital().index_synced = Some((self.shared.clock)());
+            }
             Err(error) => {
                 let why = self.shared.fail(error.to_string());
                 tracing::error!(%why, "the index was not flushed; the store has stopped");

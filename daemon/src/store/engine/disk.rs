@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::error::StoreError;
+use crate::failpoint;
 
 /// The end of the log, as the committer sees it; a trait so that tests can be a disk that fails.
 pub(super) trait LogFile: Send {
@@ -66,8 +67,12 @@ pub(super) fn unfinished(path: &Path) -> bool {
 /// Gives a file its final name once it is whole on the disk, and makes the name durable too.
 pub(super) fn publish(file: &File, from: &Path, to: &Path) -> Result<(), StoreError> {
     file.sync_all().map_err(StoreError::io("syncing", from))?;
+    failpoint::hit("store.file.before-rename");
     fs::rename(from, to).map_err(StoreError::io("renaming to its final name", from))?;
-    sync_dir(to.parent().unwrap_or(Path::new(".")))
+    failpoint::hit("store.file.before-dir-sync");
+    sync_dir(to.parent().unwrap_or(Path::new(".")))?;
+    failpoint::hit("store.file.after-dir-sync");
+    Ok(())
 }
 
 /// Makes the names in a folder durable.

@@ -19,6 +19,7 @@ use super::error::StoreError;
 use super::log::{Catalog, Inner};
 use super::segment::{Segment, SegmentStream};
 use super::shared::Shared;
+use crate::failpoint;
 
 /// Wakes the keeper. Cheap, never blocks; one that is awake already has seen it.
 #[derive(Clone)]
@@ -67,6 +68,7 @@ fn compress_all(catalog: &Catalog, stop: &AtomicBool) -> Result<(), StoreError> 
         if let Some(entry) = catalog.lock().segments.iter_mut().find(|entry| entry.first_lsn == segment.first_lsn) {
             *entry = compressed;
         }
+        failpoint::hit("store.segment.after-replace");
         fs::remove_file(&segment.path).map_err(StoreError::io("removing the compressed", &segment.path))?;
         disk::sync_dir(catalog.dir())?;
     }
@@ -93,6 +95,7 @@ fn compress(segment: &Segment, end: u64, stop: &AtomicBool) -> Result<Option<Seg
     }
     let file = out.finish().map_err(writing())?;
     verify(&temp, segment, end)?;
+    failpoint::hit("store.segment.before-replace");
     disk::publish(&file, &temp, &path)?;
     let bytes = fs::metadata(&path).map_err(StoreError::io("looking at", &path))?.len();
     Ok(Some(Segment { first_lsn: segment.first_lsn, path, compressed: true, bytes }))

@@ -16,6 +16,7 @@ use super::error::StoreError;
 use super::frame::{Body, Frame};
 use super::segment::{self, Header, Segment};
 use super::sethash::SetSums;
+use crate::failpoint;
 
 /// What everybody may know of the log.
 pub(super) struct Catalog {
@@ -158,10 +159,19 @@ impl Writer {
             self.rotate()?;
         }
         let before = self.catalog.lock().durable_bytes;
+        failpoint::hit("store.log.before-write");
+        failpoint::hit_after("store.log.torn-write", || {
+            let _ = self.file.append(&self.buffer[..self.buffer.len() / 2]);
+        });
         if let Err(error) = self.file.append(&self.buffer) {
             return Err(self.undo(before, &error));
         }
+        failpoint::hit("store.log.before-sync");
+        failpoint::hit_after("store.log.power-cut", || {
+            let _ = self.file.cut(before);
+        });
         self.file.sync().map_err(|error| AppendError::Fatal(format!("fsync of the commit log failed: {error}")))?;
+        failpoint::hit("store.log.after-sync");
         self.next = frame.last() + 1;
         self.time = time;
         self.sums = sums;
@@ -210,6 +220,8 @@ impl Writer {
         let mut inner = self.catalog.lock();
         inner.durable_bytes = segment.bytes;
         inner.segments.push(segment);
+        drop(inner);
+        failpoint::hit("store.segment.turned");
         Ok(())
     }
 }

@@ -19,6 +19,7 @@ use super::segment::{self, Header, Segment, SegmentStream};
 use super::session::Session;
 use super::sethash::{SetHash, SetSums};
 use super::types::{IndexStart, Options, StartReport, TornTail};
+use crate::failpoint;
 
 /// How many rows are applied to the index at a time.
 const BATCH: usize = 1000;
@@ -68,6 +69,7 @@ pub(super) fn recover(options: &Options, places: &Places, hash: &mut SetHash) ->
     log.refuse_short(&end, session.as_ref())?;
 
     let found = log.examine(options, &end, session.as_ref(), hash)?;
+    failpoint::hit("store.recovery.before-cut");
     let (sealed_bytes, torn) = log.cut(torn)?;
     let (index, report) = match found {
         Found::Sound(index, applied, how) => {
@@ -77,6 +79,7 @@ pub(super) fn recover(options: &Options, places: &Places, hash: &mut SetHash) ->
         Found::Unfit(why) => log.rebuild(options, &end, why, hash)?,
     };
     index.flush()?;
+    failpoint::hit("store.recovery.after-replay");
     let Log { mut segments, .. } = log;
     if segments.last().is_none_or(|last| last.compressed) {
         // A restore brings compressed segments; the writer needs one of its own behind them.

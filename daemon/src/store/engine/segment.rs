@@ -15,7 +15,7 @@ use super::disk;
 use super::error::StoreError;
 use super::frame::{self, Frame, Read1};
 use super::sethash::SetSums;
-use crate::codec;
+use crate::{codec, failpoint};
 
 const MAGIC: &[u8; 8] = b"USHERLOG";
 const FORMAT: u8 = 1;
@@ -54,9 +54,12 @@ pub(super) fn create(dir: &Path, header: &Header) -> Result<Segment, StoreError>
     bytes.extend_from_slice(&(body.len() as u32).to_le_bytes());
     bytes.extend_from_slice(&crc32c::crc32c(&body).to_le_bytes());
     bytes.extend_from_slice(&body);
+    failpoint::hit("store.segment.before-create");
     let mut file = disk::create(&temp)?;
     file.write_all(&bytes).map_err(StoreError::io("writing", &temp))?;
+    failpoint::hit("store.segment.before-publish");
     disk::publish(&file, &temp, &path)?;
+    failpoint::hit("store.segment.after-publish");
     Ok(Segment { first_lsn: header.first_lsn, path, compressed: false, bytes: bytes.len() as u64 })
 }
 

@@ -219,6 +219,38 @@ fn every_dependency_comes_from_the_public_registry() {
     none("a dependency from elsewhere", &others);
 }
 
+/// The text between a mark and the quote that ends it, wherever the mark stands in a line.
+fn quoted<'a>(line: &'a str, mark: &str) -> Option<&'a str> {
+    let (_, rest) = line.split_once(mark)?;
+    rest.split_once('"').map(|(name, _)| name)
+}
+
+#[test]
+fn every_failpoint_has_its_place_and_every_place_its_name() {
+    let pages = pages(&[".rs"]);
+    let table = pages.iter().find(|page| page.path == "daemon/src/failpoint.rs").expect("the table of failpoints");
+    let names: Vec<&str> =
+        table.code().filter(|(_, line)| line.starts_with("(\"")).filter_map(|(_, line)| quoted(line, "(\"")).collect();
+    assert!(names.len() > 30, "only {} failpoints: has the table changed its shape?", names.len());
+    let mut places = Vec::new();
+    for page in pages.iter().filter(|page| page.path.starts_with("daemon/src/") && page.path != table.path) {
+        for (_, line) in page.code() {
+            let calls = ["hit", "hit_after", "waiting"].map(|call| format!("failpoint::{call}(\""));
+            places.extend(calls.iter().filter_map(|call| quoted(line, call)));
+        }
+    }
+    let (table, code): (BTreeSet<&str>, BTreeSet<&str>) =
+        (names.iter().copied().collect(), places.iter().copied().collect());
+    let owned = |names: Vec<&&str>| names.into_iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    none("a failpoint that no code passes", &owned(table.difference(&code).collect()));
+    none("a failpoint that is not in the table, so that nobody dies there", &owned(code.difference(&table).collect()));
+    assert_eq!(
+        (names.len(), places.len()),
+        (table.len(), code.len()),
+        "a failpoint is one place, and stands in the table once"
+    );
+}
+
 /// The names below `[workspace.dependencies]` that are not members.
 fn dependencies() -> BTreeSet<String> {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();

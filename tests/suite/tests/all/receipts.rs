@@ -4,105 +4,17 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ring::hmac;
-use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use serde_json::json;
 use usher_common::model::{CampaignId, CampaignState, Channel, MessageRow, MessageState};
-use usher_demo::{Desk, PATIENCE, Plan, Stage};
+use usher_demo::{Desk, PATIENCE, Plan, Reports, SVIX, Stage, resend_bounce, resend_event};
 use usher_sim::{Accepted, Fault, FaultKind, Provider};
 
-/// As Resend shows it: base64 of 24 bytes.
-const SVIX: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
-
-struct Port {
-    address: String,
-}
-
 /// A stage on which everybody can report.
-async fn stage(providers: &[&str]) -> (Stage, Port) {
-    let address = format!("127.0.0.1:{}", usher_demo::free_port().unwrap());
+async fn stage(providers: &[&str]) -> (Stage, Reports) {
     let mut plan = Plan { providers: providers.iter().map(|name| (*name).to_owned()).collect(), ..Plan::default() };
-    plan.extra = format!("[webhooks]\nlisten = \"{address}\"\npublic_url = \"https://hooks.ada-and-ben.example\"\n");
-    plan.settings.insert("resend".to_owned(), format!("webhook_secret = \"whsec_{SVIX}\"\nrate_per_second = 1000\n"));
-    (Stage::set(plan).await.unwrap(), Port { address })
-}
-
-impl Port {
-    /// Posts, and says how it was answered.
-    async fn post(&self, path: &str, headers: &[(&str, String)], body: &str) -> u16 {
-        let mut stream = TcpStream::connect(&self.address).await.unwrap();
-        let mut request = format!("POST {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n");
-        for (name, value) in headers {
-            request += &format!("{name}: {value}\r\n");
-        }
-        request += &format!("content-length: {}\r\n\r\n{body}", body.len());
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        // A body that is too long is answered before it is read; the connection then ends as it may.
-        let _ = stream.read_to_end(&mut answer).await;
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        answer.split(' ').nth(1).unwrap_or_else(|| panic!("no answer to {path}: {answer}")).parse().unwrap()
-    }
-
-    /// An event of Resend's, signed as Svix does under this secret.
-    async fn resend(&self, secret: &str, event: &str, body: &Value) -> u16 {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs().to_string();
-        let body = body.to_string();
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(secret).unwrap());
-        let tag = hmac::sign(&key, format!("{event}.{now}.{body}").as_bytes());
-        let headers = [
-            ("content-type", "application/json".to_owned()),
-            ("svix-id", event.to_owned()),
-            ("svix-timestamp", now),
-            ("svix-signature", format!("v1,{}", STANDARD.encode(tag))),
-        ];
-        self.post("/hooks/resend", &headers, &body).await
-    }
-
-    /// A status of Twilio's, signed for the address that the stage's configuration gives it.
-    async fn twilio(&self, of: &Accepted, status: &str, error: &str) -> u16 {
-        let query = format!("usher_message={}", of.message.as_ref().unwrap());
-        let to = of.recipient.replace('+', "%2B");
-        let mut fields = vec![("MessageSid", of.provider_id.clone()), ("MessageStatus", status.to_owned()), ("To", to)];
-        if !error.is_empty() {
-            fields.push(("ErrorCode", error.to_owned()));
-        }
-        fields.sort();
-        let body = fields.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&");
-        let mut signed = format!("https://hooks.ada-and-ben.example/twilio?{query}");
-        for (name, value) in &fields {
-            signed += name;
-            signed += &value.replace("%2B", "+");
-        }
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, b"simulator");
-        let headers = [
-            ("content-type", "application/x-www-form-urlencoded".to_owned()),
-            ("x-twilio-signature", STANDARD.encode(hmac::sign(&key, signed.as_bytes()))),
-        ];
-        self.post(&format!("/hooks/twilio?{query}"), &headers, &body).await
-    }
-}
-
-/// What Resend says of a message.
-fn event(kind: &str, of: &Accepted, more: Value) -> Value {
-    let mut data = json!({
-        "email_id": of.provider_id,
-        "to": [of.recipient],
-        "tags": {"usher_message": of.message},
-    });
-    if let (Some(data), Value::Object(more)) = (data.as_object_mut(), more) {
-        data.extend(more);
-    }
-    json!({"type": kind, "created_at": "2026-11-22T10:00:00.000Z", "data": data})
-}
-
-fn bounce(of: &Accepted) -> Value {
-    event(
-        "email.bounced",
-        of,
-        json!({"bounce": {"type": "Permanent", "subType": "NoEmail", "message": "no such user"}}),
-    )
+    plan.settings.insert("resend".to_owned(), "rate_per_second = 1000\n".to_owned());
+    let port = Reports::plan(&mut plan).unwrap();
+    (Stage::set(plan).await.unwrap(), port)
 }
 
 async fn row(desk: &Desk, campaign: CampaignId, of: &Accepted) -> MessageRow {
@@ -128,50 +40,50 @@ async fn reports_move_their_messages_once_and_survive_a_kill() {
     assert!(mails.len() == 6 && texts.len() >= 2, "{taken:?}");
 
     // Whoever cannot sign moves nothing.
-    let delivered = event("email.delivered", &mails[0], json!({}));
+    let delivered = resend_event("email.delivered", &mails[0], json!({}));
     let forged = STANDARD.encode([7; 24]);
-    assert_eq!(port.resend(&forged, "msg_1", &delivered).await, 401);
-    assert_eq!(port.post("/hooks/resend", &[], &delivered.to_string()).await, 401);
-    assert_eq!(port.post("/hooks/nobody", &[], "{}").await, 404);
-    assert_eq!(port.post("/hooks/resend", &[], &"x".repeat(300_000)).await, 413);
+    assert_eq!(port.resend(&forged, "msg_1", &delivered).await.unwrap(), 401);
+    assert_eq!(port.post("/hooks/resend", &[], &delivered.to_string()).await.unwrap(), 401);
+    assert_eq!(port.post("/hooks/nobody", &[], "{}").await.unwrap(), 404);
+    assert_eq!(port.post("/hooks/resend", &[], &"x".repeat(300_000)).await.unwrap(), 413);
     assert_eq!(state(&desk, campaign, &mails[0]).await, MessageState::Accepted);
     assert!(stage.log().contains("a report was turned away: the signature does not fit"), "{}", stage.log());
 
     // What is signed is believed, once.
     for _ in 0..2 {
-        assert_eq!(port.resend(SVIX, "msg_1", &delivered).await, 200);
+        assert_eq!(port.resend(SVIX, "msg_1", &delivered).await.unwrap(), 200);
         assert_eq!(state(&desk, campaign, &mails[0]).await, MessageState::Delivered);
     }
     // It bounces after all, and a "delivered" that comes late does not undo that.
-    assert_eq!(port.resend(SVIX, "msg_2", &bounce(&mails[0])).await, 200);
-    assert_eq!(port.resend(SVIX, "msg_3", &delivered).await, 200);
+    assert_eq!(port.resend(SVIX, "msg_2", &resend_bounce(&mails[0])).await.unwrap(), 200);
+    assert_eq!(port.resend(SVIX, "msg_3", &delivered).await.unwrap(), 200);
     let bounced = row(&desk, campaign, &mails[0]).await;
     assert_eq!(bounced.state, MessageState::Failed);
     assert_eq!(bounced.why, "it bounced: the address does not exist (NoEmail)");
     // Another installation's message has one of our ids, by chance, and not the provider's.
     let mut stranger = mails[1].clone();
     "00000000-0000-0000-0000-000000000000".clone_into(&mut stranger.provider_id);
-    assert_eq!(port.resend(SVIX, "msg_4", &bounce(&stranger)).await, 200);
+    assert_eq!(port.resend(SVIX, "msg_4", &resend_bounce(&stranger)).await.unwrap(), 200);
     assert_eq!(state(&desk, campaign, &mails[1]).await, MessageState::Accepted);
     // A complaint about what was delivered does not undo that it was.
-    assert_eq!(port.resend(SVIX, "msg_5", &event("email.delivered", &mails[2], json!({}))).await, 200);
-    assert_eq!(port.resend(SVIX, "msg_6", &event("email.complained", &mails[2], json!({}))).await, 200);
+    assert_eq!(port.resend(SVIX, "msg_5", &resend_event("email.delivered", &mails[2], json!({}))).await.unwrap(), 200);
+    assert_eq!(port.resend(SVIX, "msg_6", &resend_event("email.complained", &mails[2], json!({}))).await.unwrap(), 200);
     assert_eq!(state(&desk, campaign, &mails[2]).await, MessageState::Delivered);
-    assert_eq!(port.resend(SVIX, "msg_7", &event("email.teleported", &mails[2], json!({}))).await, 200);
+    assert_eq!(port.resend(SVIX, "msg_7", &resend_event("email.teleported", &mails[2], json!({}))).await.unwrap(), 200);
 
     // Twilio, by our id in the address of its callback.
-    assert_eq!(port.twilio(&texts[0], "delivered", "").await, 200);
-    assert_eq!(port.twilio(&texts[1], "undelivered", "30003").await, 200);
+    assert_eq!(port.twilio(&texts[0], "delivered", "").await.unwrap(), 200);
+    assert_eq!(port.twilio(&texts[1], "undelivered", "30003").await.unwrap(), 200);
     assert_eq!(state(&desk, campaign, &texts[0]).await, MessageState::Delivered);
     assert_eq!(state(&desk, campaign, &texts[1]).await, MessageState::Failed);
 
     // The answer stands for what survives: the daemon is killed in the moment after it.
-    assert_eq!(port.resend(SVIX, "msg_8", &event("email.delivered", &mails[3], json!({}))).await, 200);
+    assert_eq!(port.resend(SVIX, "msg_8", &resend_event("email.delivered", &mails[3], json!({}))).await.unwrap(), 200);
     stage.kill().await.unwrap();
     stage.start().await.unwrap();
     desk = stage.desk().await.unwrap();
     assert_eq!(state(&desk, campaign, &mails[3]).await, MessageState::Delivered);
-    assert_eq!(port.resend(SVIX, "msg_8", &bounce(&mails[3])).await, 200);
+    assert_eq!(port.resend(SVIX, "msg_8", &resend_bounce(&mails[3])).await.unwrap(), 200);
     assert_eq!(
         state(&desk, campaign, &mails[3]).await,
         MessageState::Delivered,
@@ -214,7 +126,7 @@ async fn what_is_in_doubt_is_settled_by_a_report() {
     let taken = stage.simulator.record().entries(0, usize::MAX);
     assert_eq!(taken.len() as u64, all);
     for entry in &taken {
-        assert_eq!(port.twilio(entry, "delivered", "").await, 200);
+        assert_eq!(port.twilio(entry, "delivered", "").await.unwrap(), 200);
     }
     let finished = tokio::time::timeout(
         PATIENCE + Duration::from_secs(1),
