@@ -84,6 +84,8 @@ fn concerns(row: &CampaignRow) -> bool {
             CampaignState::Scheduled
                 | CampaignState::Running
                 | CampaignState::Settling
+                // What providers report afterwards may turn one into the other.
+                | CampaignState::Finished
                 | CampaignState::Partial
                 | CampaignState::Cancelled
         )
@@ -130,7 +132,7 @@ async fn direct(shared: &Arc<Shared>, id: CampaignId) -> Result<Option<(Campaign
             }
             end(shared, &row).await
         }
-        CampaignState::Settling | CampaignState::Partial => end(shared, &row).await,
+        CampaignState::Settling | CampaignState::Finished | CampaignState::Partial => end(shared, &row).await,
         CampaignState::Cancelled => {
             // Guests that were not yet turned into messages are accounted for too: as cancelled.
             if !row.record.expanded && row.record.due.is_some() {
@@ -250,3 +252,7 @@ fn equation(messages: u64, counts: &StateCounts) -> String {
         .collect();
     format!("{messages} messages = {}", if parts.is_empty() { "0".to_owned() } else { parts.join(" + ") })
 }
+
+#[cfg(test)]
+#[path = "director_tests.rs"]
+mod tests;

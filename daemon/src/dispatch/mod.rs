@@ -23,6 +23,8 @@ pub mod weight;
 mod compactor;
 mod courier;
 mod director;
+#[cfg(test)]
+mod house;
 mod ledger;
 mod next;
 mod planner;
