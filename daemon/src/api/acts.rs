@@ -305,9 +305,6 @@ impl Api {
             return Ok(Reply::Preview(vec![EffectLine { what: format!("campaign {}", spec.name), effect }]));
         }
         let id = self.campaigns().create(by, spec, self.clock.now()).await?;
-        if !act.key.is_empty() {
-            store.remember_act(by, &act.key, &ActRecord::Campaign(id.0)).await?;
-        }
         self.dispatcher.look(id);
         self.shown(id)
     }

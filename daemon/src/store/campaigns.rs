@@ -3,7 +3,7 @@
 use usher_common::model::{CampaignId, CampaignState, ListId, TemplateBody, Timestamp};
 
 use super::engine::{Change, Precondition};
-use super::records::{AuditEntry, CampaignRecord};
+use super::records::{ActRecord, AuditEntry, CampaignRecord};
 use super::{By, Error, Sequence, Store, pieces, put, space};
 
 /// A campaign as it is stored, without its words.
@@ -60,7 +60,7 @@ pub(super) fn put_record(id: CampaignId, record: &CampaignRecord) -> Change {
 }
 
 impl Store {
-    /// Writes a campaign as a draft.
+    /// Writes a campaign as a draft, and remembers that the request of `by` came to it.
     pub async fn campaign_create(&self, by: &By, new: &NewCampaign, now: Timestamp) -> Result<CampaignId, Error> {
         let name = new.name_hash.to_vec();
         if self.engine.get(space::CAMPAIGN_NAME, &name)?.is_some() {
@@ -88,6 +88,9 @@ impl Store {
         };
         let mut changes = vec![put_record(id, &record), put(space::CAMPAIGN_NAME, name.clone(), 0, &id.0)];
         changes.extend(self.pieces_put(space::CAMPAIGN_SPEC, &space::id(id.0), &new.sealed_spec)?);
+        if !by.request_id.is_empty() {
+            changes.push(put(space::ACT, by.request_id.as_bytes().to_vec(), 0, &ActRecord::Campaign(id.0)));
+        }
         let audit =
             AuditEntry::Act { act: "campaign.create".into(), object: id.to_string(), detail: new.organisation.clone() };
         let expect =
