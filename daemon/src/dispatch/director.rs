@@ -69,6 +69,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             continue;
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = shared.stir.notified() => tokio::time::sleep(Duration::from_millis(20)).await,
             _ = tick.tick() => {}

@@ -79,6 +79,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut waits: HashMap<String, (Duration, Duration)> = HashMap::new();
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
