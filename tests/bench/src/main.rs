@@ -13,6 +13,7 @@ mod messages;
 mod process;
 mod queued;
 mod run;
+mod simulate;
 mod sink;
 mod stored;
 mod sustained;
@@ -40,7 +41,7 @@ struct Flags {
     small: bool,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum What {
     /// SMS through the daemon, an HTTP request each, beside a bare client on the same sink
     Message {
@@ -110,6 +111,8 @@ enum What {
         #[arg(long, default_value_t = 200)]
         seeds: u64,
     },
+    /// Dispatch and store in a simulated world of faults and crashes, many seeds: measures nothing, finds what is wrong
+    Simulate(simulate::Flags),
     /// The providers that the others send to
     #[command(hide = true)]
     Sink {
@@ -144,6 +147,7 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let ended = match flags.what {
         Some(What::Sink { latency_ms }) => sink(Duration::from_millis(latency_ms)).map(|()| Vec::new()),
+        Some(What::Simulate(flags)) => simulate::command(&flags).map(|()| Vec::new()),
         what => measure(what, flags.small),
     };
     let (text, code) = match ended {
@@ -169,8 +173,9 @@ fn sink(latency: Duration) -> anyhow::Result<()> {
 /// Measures one part, or all; a part that fails is a line of the table, and the others are measured still.
 fn measure(what: Option<What>, small: bool) -> anyhow::Result<Vec<Line>> {
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+    let all = what.is_none();
     let mut parts = what.map_or_else(|| ALL.to_vec(), |what| vec![what]);
-    if small && what.is_none() {
+    if small && all {
         parts.push(What::Sustained { span: SMALL_SPAN });
     }
     let mut lines = Vec::new();
@@ -186,7 +191,7 @@ fn measure(what: Option<What>, small: bool) -> anyhow::Result<Vec<Line>> {
 }
 
 impl What {
-    fn name(self) -> &'static str {
+    fn name(&self) -> &'static str {
         match self {
             Self::Message { .. } => "message",
             Self::Batches { .. } => "batches",
@@ -200,6 +205,7 @@ impl What {
             Self::Watched { .. } => "watched",
             Self::Sustained { .. } => "sustained",
             Self::Breaker { .. } => "breaker",
+            Self::Simulate(_) => "simulate",
             Self::Sink { .. } => "sink",
         }
     }
@@ -220,7 +226,7 @@ async fn one(part: What, small: bool) -> anyhow::Result<Vec<Line>> {
         What::Watched { messages } => watched::measure(few(messages)).await,
         What::Sustained { span } => sustained::measure(few(MESSAGES), if small { SMALL_SPAN } else { span }).await,
         What::Breaker { seeds } => Ok(breaker::measure(if small { 3 } else { seeds }, small)),
-        What::Sink { .. } => Ok(Vec::new()),
+        What::Simulate(_) | What::Sink { .. } => Ok(Vec::new()),
     }
 }
 
