@@ -55,6 +55,11 @@ impl Disk {
         }
     }
 
+    /// Whether it refuses to work.
+    pub(super) fn fails(&self) -> bool {
+        self.state().fails.is_some()
+    }
+
     /// Makes of the folder what the end of its life has left of it.
     pub(super) fn leave(&self, how: How, index: IndexLeft) -> io::Result<()> {
         let mut state = self.state();

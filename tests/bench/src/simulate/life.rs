@@ -69,8 +69,20 @@ pub(super) fn live(world: &Arc<World>, place: &Place, life: usize, end: Option<E
         let wall = Timestamp(BEGINNING + world.now().at() + skew);
         let boot = format!("boot {}", boots(world, life));
         let lived = async {
-            let daemon = Daemon::start(world, place, &state, &disk, &boot, wall).await?;
-            daemon.work(world, end.map(|end| (end, Arc::clone(&disk)))).await
+            let daemon = tokio::select! {
+                biased;
+                // It may die before it is there.
+                () = world.over() => return Ok(()),
+                daemon = Daemon::start(world, place, &state, &disk, &boot, wall) => daemon,
+            };
+            match daemon {
+                Err(error) if disk.fails() => {
+                    world.end(format_args!("the daemon does not start: {error:#}"));
+                    Ok(())
+                }
+                Err(error) => Err(error),
+                Ok(daemon) => daemon.work(world, end.map(|end| (end, Arc::clone(&disk)))).await,
+            }
         };
         let lived = lived.await;
         // Before its time is gone with the runtime.
@@ -123,7 +135,7 @@ impl Daemon {
         };
         world.now().tell(format_args!("the daemon starts at commit {}; its index: {index}", report.lsn));
         let guests = GuestBook::new(Store::new(engine), Arc::new(vault));
-        let desk = Desk::new(guests.clone(), clock.clone());
+        let reports = Desk::new(guests.clone(), clock.clone());
         let campaigns = Campaigns::new(guests, &[organisation()], b"secret");
         let board = Board::new(wall.0.unsigned_abs());
         let metrics = Arc::new(Metrics::default());
@@ -149,7 +161,7 @@ impl Daemon {
         let (stop, work) = (CancellationToken::new(), TaskTracker::new());
         let dispatcher =
             Dispatcher::start(Arc::clone(&shared), &work, stop.clone()).await.context("starting dispatch")?;
-        let hooks = Hooks::new(Vec::new(), desk.clone(), Arc::clone(&shared), Arc::clone(&metrics), clock.clone());
+        let hooks = Hooks::new(Vec::new(), reports.clone(), Arc::clone(&shared), Arc::clone(&metrics), clock.clone());
         let closing = stop.clone();
         work.spawn(async move { hooks.look_after(closing).await });
         let api = Api::new(
@@ -160,7 +172,7 @@ impl Daemon {
             None,
             (stop.clone(), TaskTracker::new()),
         );
-        Ok(Self { api, desk, shared, campaigns, clock, stop, work })
+        Ok(Self { api, desk: reports, shared, campaigns, clock, stop, work })
     }
 
     /// Works until its end, or, without one, until all is done; then it is judged.

@@ -275,7 +275,7 @@ async fn settle(
     {
         let mut guard = world.now();
         for message in &messages {
-            guard.office.said.insert(message.0, verdict);
+            guard.office.said.entry(message.0).or_default().push(verdict);
             match verdict {
                 Verdict::Resend => *guard.books.again.entry(message.0).or_default() += 1,
                 Verdict::Failed => guard.may_fail(n, message.0),

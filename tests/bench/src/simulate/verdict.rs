@@ -34,12 +34,15 @@ pub(super) async fn when_done(world: &World, daemon: &Daemon) -> anyhow::Result<
         let open = open(world, daemon)?;
         if now > world.plan.calm_at && open.is_empty() {
             let since = *quiet_since.get_or_insert(now);
-            let asked = asked(world, daemon)?;
-            if asked.is_empty() && now - since >= QUIET {
+            let mut late = asked(world, daemon)?;
+            let rows = daemon.shared.provider_rows();
+            let busy = rows.iter().filter(|row| row.in_flight > 0);
+            late.extend(busy.map(|row| format!("{} has {} requests under way", row.name, row.in_flight)));
+            if late.is_empty() && now - since >= QUIET {
                 return judge(world, daemon);
             }
             if now - since > ASKING {
-                world.now().wrong(format!("still in doubt though their provider keeps keys: {}", asked.join(", ")));
+                world.now().wrong(format!("still not done when all else is: {}", late.join(", ")));
                 return Ok(());
             }
         } else {
@@ -116,7 +119,9 @@ fn asked(world: &World, daemon: &Daemon) -> anyhow::Result<Vec<String>> {
         let over = campaign.state == CampaignState::Cancelled || campaign.expires.is_some_and(|expires| now >= expires);
         let takes = !over && members.iter().all(|member| !guard.books.of(member.message.id.0).is_empty());
         if company.keeps_keys && complete && in_time && allowed && takes {
-            asked.extend(members.iter().map(|member| member.message.id.to_string()));
+            let doubt =
+                |member: &OpenIntent| format!("{} in doubt, though {} keeps keys", member.message.id, company.name);
+            asked.extend(members.iter().map(doubt));
         }
     }
     Ok(asked)
@@ -173,9 +178,6 @@ fn judge(world: &World, daemon: &Daemon) -> anyhow::Result<()> {
     let by_day = (day - 3..=day + 3).map(|day| store.accepted_on(day)).sum::<Result<u64, _>>()?;
     if by_day != taken_by_counts {
         wrong.push(format!("{by_day} were accepted by the days and {taken_by_counts} by the providers"));
-    }
-    for row in daemon.shared.provider_rows().iter().filter(|row| row.in_flight > 0) {
-        wrong.push(format!("{} has {} requests under way that nobody makes", row.name, row.in_flight));
     }
     for one in wrong {
         inner.wrong(one);
@@ -290,15 +292,15 @@ fn truth(world: &World, inner: &Inner, case: &Case<'_>, message: &StoredMessage,
     let id = message.id.0;
     let taken = inner.books.of(id);
     let state = message.state();
-    let said = inner.office.said.get(&id).copied();
+    let said = inner.office.said.get(&id).map_or(&[][..], Vec::as_slice);
     let heard = inner.books.heard.get(&id).copied().unwrap_or_default();
     if matches!(state, S::Held | S::Queued | S::Sending) {
         wrong.push(format!("m{id} of c{} is {state} at the end", case.n));
     }
-    if matches!(state, S::Accepted | S::Delivered) && taken.is_empty() && said != Some(Verdict::Accepted) {
+    if matches!(state, S::Accepted | S::Delivered) && taken.is_empty() && !said.contains(&Verdict::Accepted) {
         wrong.push(format!("m{id} is {state}, and nobody has taken it"));
     }
-    let free = said.is_some() || inner.books.again.contains_key(&id);
+    let free = !said.is_empty() || inner.books.again.contains_key(&id);
     if free || taken.is_empty() {
         return;
     }

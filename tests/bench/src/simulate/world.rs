@@ -86,8 +86,8 @@ pub(super) struct Office {
     pub(super) acts: BTreeMap<usize, (i64, Act)>,
     /// Acts that were begun and not answered.
     pub(super) begun: BTreeMap<usize, (i64, Act)>,
-    /// What operators have said of messages.
-    pub(super) said: BTreeMap<u64, Verdict>,
+    /// What operators have said of messages, or tried to.
+    pub(super) said: BTreeMap<u64, Vec<Verdict>>,
     /// Since when an address must not be written to, as far as the daemon has acknowledged it.
     pub(super) suppressed: BTreeMap<String, i64>,
 }
