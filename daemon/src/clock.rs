@@ -14,6 +14,7 @@ pub struct Clock(Source);
 enum Source {
     System { start: Instant, wall: i64 },
     Manual { wall: i64, passed_ms: Arc<AtomicU64> },
+    Runtime { wall: i64, start: tokio::time::Instant },
 }
 
 impl Clock {
@@ -27,6 +28,11 @@ impl Clock {
         Self(Source::Manual { wall: wall.0, passed_ms: Arc::default() })
     }
 
+    /// A clock that shows `wall` now and goes as the timers of the runtime do: where their time is simulated, so is its.
+    pub fn of_runtime(wall: Timestamp) -> Self {
+        Self(Source::Runtime { wall: wall.0, start: tokio::time::Instant::now() })
+    }
+
     /// Wall time.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
@@ -34,6 +40,7 @@ impl Clock {
             Source::Manual { wall, passed_ms } => {
                 Timestamp(wall.saturating_add(passed_ms.load(Ordering::Relaxed) as i64))
             }
+            Source::Runtime { .. } => self.at(self.mono()),
         }
     }
 
@@ -42,13 +49,14 @@ impl Clock {
         match &self.0 {
             Source::System { start, .. } => start.elapsed(),
             Source::Manual { passed_ms, .. } => Duration::from_millis(passed_ms.load(Ordering::Relaxed)),
+            Source::Runtime { start, .. } => start.elapsed(),
         }
     }
 
     /// The wall time of a moment of monotonic time, by the wall clock as it stood when this clock was made: the same
     /// moment always has the same time, also after the wall clock was set.
     pub fn at(&self, mono: Duration) -> Timestamp {
-        let (Source::System { wall, .. } | Source::Manual { wall, .. }) = &self.0;
+        let (Source::System { wall, .. } | Source::Manual { wall, .. } | Source::Runtime { wall, .. }) = &self.0;
         Timestamp(wall.saturating_add(mono.as_millis() as i64))
     }
 

@@ -1,6 +1,7 @@
 //! `usherd`, the daemon: sends campaigns, watches providers, keeps what it promised.
 
 pub mod api;
+mod aside;
 pub mod campaigns;
 pub mod clock;
 pub mod codec;

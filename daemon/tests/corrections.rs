@@ -17,7 +17,7 @@ use usherd::campaigns::{CampaignError, Campaigns};
 use usherd::config::{Config, Sources};
 use usherd::guests::{BookError, GuestBook, Intake, Source};
 use usherd::store::engine::{Engine, Options};
-use usherd::store::{By, Store};
+use usherd::store::{ActRecord, By, Store};
 use usherd::vault::Vault;
 
 const NOW: Timestamp = Timestamp(1_795_348_800_000);
@@ -111,6 +111,15 @@ async fn an_edited_campaign_is_a_draft_again_with_the_words_of_its_template() {
     assert!(taken.to_string().contains("two"), "{taken}");
     let back = house.campaigns.edit(&by(), &row, spec("One", list), NOW).await.unwrap_err();
     assert!(back.to_string().contains("One"), "{back}");
+}
+
+#[tokio::test]
+async fn a_campaign_and_the_request_that_wrote_it_are_remembered_together() {
+    let house = House::open();
+    let list = house.list().await;
+    let id = house.campaigns.create(&by(), spec("One", list), NOW).await.unwrap();
+    // One commit: who got no answer to the request and asks again is shown this campaign, whenever the daemon died.
+    assert_eq!(house.book().store().act("r1").unwrap(), Some(ActRecord::Campaign(id.0)));
 }
 
 #[tokio::test]

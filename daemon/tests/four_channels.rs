@@ -114,8 +114,8 @@ impl House {
         let campaigns = Campaigns::new(book, &config.organisations, b"secret");
         let settings = Settings {
             absent_after: Duration::from_mins(10),
-        per_user: None,
-        compact_after: Duration::from_hours(24),
+            per_user: None,
+            compact_after: Duration::from_hours(24),
             environment: "test".to_owned(),
             max_concurrent: 100,
             per_campaign: 100,

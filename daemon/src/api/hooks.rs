@@ -103,6 +103,7 @@ impl Hooks {
             }
             turn = turn.wrapping_add(1);
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(hurried(LOOK, HURRY)) => {}
             }

@@ -32,6 +32,7 @@ pub use listen::{Doors, ListenError, unix};
 use progress::Progress;
 pub use routes::router;
 
+use crate::aside::aside;
 use crate::clock::Clock;
 use crate::dispatch::Dispatcher;
 use crate::guests::{Intake, Source};
@@ -98,6 +99,12 @@ impl Api {
         self.imports.lock().await.retain(|_, import| !import.owner.ptr_eq(&of));
     }
 
+    /// Does what somebody on this machine asks for, as if a session had brought it.
+    pub async fn ask(self: &Arc<Self>, name: &str, request: Request, act: Option<Act>) -> Result<Reply, Problem> {
+        let caller = Arc::new(Caller { name: name.to_owned(), local: true });
+        Arc::clone(self).call(caller, request, act, Progress::untold(self.stop.clone())).await
+    }
+
     /// Answers one request, which tells `progress` how far it is. What may take long does so on a thread of its own, so
     /// that it holds up nobody else.
     async fn call(
@@ -110,9 +117,8 @@ impl Api {
         if !takes_long(&request) {
             return self.answer(&caller, request, act, &progress).await;
         }
-        let runtime = tokio::runtime::Handle::current();
-        let work = move || runtime.block_on(self.answer(&caller, request, act, &progress));
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        let work = async move { self.answer(&caller, request, act, &progress).await };
+        aside(work).await.unwrap_or_else(|error| {
             Err(Problem::new(
                 ProblemCode::Internal,
                 format!("the call was broken off: {error}"),

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use usher_common::model::{CampaignId, Timestamp};
 
 use super::shared::Shared;
+use crate::aside::aside;
 use crate::failpoint;
 use crate::store::{CampaignRow, Compaction, Error, Hour};
 
@@ -62,6 +63,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             }
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(failpoint::hurried(LOOK, HURRY)) => {}
         }
@@ -91,6 +93,7 @@ async fn campaign(shared: &Arc<Shared>, id: CampaignId, stop: &CancellationToken
         failpoint::hit("dispatch.compactor.after-commit");
         let took = shared.clock.mono().saturating_sub(begun);
         tokio::select! {
+            biased;
             () = stop.cancelled() => return Ok(false),
             () = tokio::time::sleep(rest(took, busy(shared))) => {}
         }
@@ -110,10 +113,8 @@ async fn campaign(shared: &Arc<Shared>, id: CampaignId, stop: &CancellationToken
 
 /// One commit. Reading and packing take milliseconds, so they have a thread of their own.
 async fn part(shared: &Arc<Shared>, id: CampaignId) -> Result<Compaction, Error> {
-    let (shared, runtime) = (Arc::clone(shared), tokio::runtime::Handle::current());
-    let by = super::by_dispatcher();
-    let work = tokio::task::spawn_blocking(move || runtime.block_on(shared.store().compact(&by, id, PART)));
-    match work.await {
+    let (shared, by) = (Arc::clone(shared), super::by_dispatcher());
+    match aside(async move { shared.store().compact(&by, id, PART).await }).await {
         Ok(far) => far,
         // A panic ends the process in good order by itself.
         Err(error) => std::panic::resume_unwind(Box::new(error.to_string())),

@@ -67,6 +67,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             continue;
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = shared.stir.notified() => tokio::time::sleep(Duration::from_millis(20)).await,
             _ = tick.tick() => {}
@@ -83,6 +84,7 @@ fn concerns(row: &CampaignRow) -> bool {
                 | CampaignState::Running
                 | CampaignState::Settling
                 | CampaignState::Paused
+                // What providers report afterwards may turn one into the other.
                 | CampaignState::Finished
                 | CampaignState::Partial
                 | CampaignState::Cancelled
@@ -272,3 +274,7 @@ fn equation(messages: u64, counts: &StateCounts) -> String {
         .collect();
     format!("{messages} messages = {}", if parts.is_empty() { "0".to_owned() } else { parts.join(" + ") })
 }
+
+#[cfg(test)]
+#[path = "director_tests.rs"]
+mod tests;

@@ -28,6 +28,8 @@ mod courier;
 mod director;
 mod doubt;
 mod facts;
+#[cfg(test)]
+mod house;
 mod ledger;
 mod next;
 mod planner;

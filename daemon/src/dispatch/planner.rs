@@ -43,6 +43,7 @@ pub(super) async fn run(shared: Arc<Shared>, ledger: mpsc::Sender<Entry>, stop: 
             }
         };
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = woken => {}
             () = tokio::time::sleep(rest.min(LOOK)) => {}

@@ -24,6 +24,7 @@ const SCHEDULE_LOOK: Duration = Duration::from_secs(5);
 pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let probes = shared.accounts().iter().map(|account| watch(Arc::clone(&shared), Arc::clone(account)));
     tokio::select! {
+        biased;
         () = stop.cancelled() => {}
         _ = futures_util::future::join_all(probes) => {}
     }

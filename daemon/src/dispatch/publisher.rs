@@ -70,6 +70,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             shared.board.put(Topic::Overview, Row::Overview(Box::new(overview)));
         }
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = shared.stir.notified() => tokio::time::sleep(GAP).await,
             () = tokio::time::sleep(GAP) => {}

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use usher_common::model::{OutcomeClass, Timestamp};
+use usher_common::model::{CampaignId, CampaignState, OutcomeClass, Timestamp};
 use usher_common::protocol::Level;
 
 use super::account::Account;
@@ -69,6 +69,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut waits: HashMap<String, (Duration, Duration)> = HashMap::new();
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(failpoint::hurried(LOOK, HURRY)) => {}
         }
@@ -245,6 +246,14 @@ impl Shared {
     }
 }
 
+/// Whether a message of this campaign may go out now. Asking again sends what the provider has not got: not while the
+/// campaign is paused, not once it is cancelled, and not when its time is over.
+fn may_go(shared: &Shared, campaign: CampaignId) -> Result<bool, Error> {
+    let record = shared.store().campaign(campaign)?.record;
+    let stopped = matches!(record.state, CampaignState::Paused | CampaignState::Cancelled);
+    Ok(!stopped && record.expires.is_none_or(|expires| shared.clock.now() < expires))
+}
+
 /// Repeats one request under its key, where that is allowed, and records what the provider says.
 async fn settle(shared: &Arc<Shared>, account: &Arc<Account>, mut members: Vec<OpenIntent>) -> Result<(), Error> {
     members.sort_by_key(|m| m.intent.place);
@@ -255,7 +264,7 @@ async fn settle(shared: &Arc<Shared>, account: &Arc<Account>, mut members: Vec<O
     if !in_time || account.is_open() || shared.stops(lane, controls::organisation(&organisation), account) {
         return Ok(());
     }
-    if members.len() != first.intent.of as usize {
+    if members.len() != first.intent.of as usize || !may_go(shared, first.message.campaign)? {
         return Ok(());
     }
     let Ok(kit) = shared.kit(first.message.campaign) else { return Ok(()) };
@@ -315,4 +324,27 @@ async fn record(
     commit(shared, &writes).await?;
     failpoint::hit("dispatch.settler.after-commit");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::house::{NOW, house, rewrite};
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_asked_again_of_a_campaign_that_was_stopped_or_whose_time_is_over() {
+        let (_folder, shared, id) = house().await;
+        for (state, expires_in, goes) in [
+            (CampaignState::Running, 1_000, true),
+            (CampaignState::Settling, 1_000, true),
+            (CampaignState::Partial, 1_000, true),
+            (CampaignState::Paused, 1_000, false),
+            (CampaignState::Cancelled, 1_000, false),
+            (CampaignState::Running, 0, false),
+        ] {
+            let expires = Some(NOW.plus_millis(expires_in));
+            rewrite(shared.store(), id, |record| (record.state, record.expires) = (state, expires)).await;
+            assert_eq!(may_go(&shared, id).unwrap(), goes, "{state}, {expires_in} ms left");
+        }
+    }
 }

@@ -31,6 +31,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut known: BTreeSet<Lane> = BTreeSet::new();
     loop {
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
         }

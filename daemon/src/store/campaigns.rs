@@ -60,7 +60,7 @@ pub(super) fn put_record(id: CampaignId, record: &CampaignRecord) -> Change {
 }
 
 impl Store {
-    /// Writes a campaign as a draft.
+    /// Writes a campaign as a draft, and remembers that the request of `by` came to it.
     pub async fn campaign_create(&self, by: &By, new: &NewCampaign, now: Timestamp) -> Result<CampaignId, Error> {
         let name = new.name_hash.to_vec();
         if self.engine.get(space::CAMPAIGN_NAME, &name)?.is_some() {

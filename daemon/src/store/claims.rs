@@ -164,7 +164,8 @@ impl Store {
     /// Lets go of claims whose lease is over. Their owners will find that the fence has moved on.
     pub fn expire_claims(&self, clock: Duration) -> Vec<(String, MessageId)> {
         let mut table = self.claims.table();
-        let over: Vec<MessageId> = table.held.iter().filter(|(_, h)| h.until <= clock).map(|(&id, _)| id).collect();
+        let mut over: Vec<MessageId> = table.held.iter().filter(|(_, h)| h.until <= clock).map(|(&id, _)| id).collect();
+        over.sort_unstable();
         let mut gone = Vec::with_capacity(over.len());
         for message in over {
             if let Some(held) = table.held.remove(&message) {

@@ -16,6 +16,7 @@ mod messages;
 mod process;
 mod queued;
 mod run;
+mod simulate;
 mod sink;
 mod stored;
 mod sustained;
@@ -115,6 +116,8 @@ enum What {
     },
     /// Kills a debug build of the daemon again and again, and holds its books against the providers'
     Crash(crash::Wanted),
+    /// Dispatch and store in a simulated world of faults and crashes, many seeds: measures nothing, finds what is wrong
+    Simulate(simulate::Flags),
     /// The providers that the others send to
     #[command(hide = true)]
     Sink {
@@ -150,6 +153,7 @@ fn main() -> ExitCode {
     let ended = match flags.what {
         Some(What::Crash(wanted)) => crash::run(&wanted).map(|()| Vec::new()),
         Some(What::Sink { latency_ms }) => sink(Duration::from_millis(latency_ms)).map(|()| Vec::new()),
+        Some(What::Simulate(flags)) => simulate::command(&flags).map(|()| Vec::new()),
         what => measure(what, flags.small),
     };
     let (text, code) = match ended {
@@ -208,6 +212,7 @@ impl What {
             Self::Sustained { .. } => "sustained",
             Self::Breaker { .. } => "breaker",
             Self::Crash(_) => "crash",
+            Self::Simulate(_) => "simulate",
             Self::Sink { .. } => "sink",
         }
     }
@@ -228,7 +233,7 @@ async fn one(part: What, small: bool) -> anyhow::Result<Vec<Line>> {
         What::Watched { messages } => watched::measure(few(messages)).await,
         What::Sustained { span } => sustained::measure(few(MESSAGES), if small { SMALL_SPAN } else { span }).await,
         What::Breaker { seeds } => Ok(breaker::measure(if small { 3 } else { seeds }, small)),
-        What::Crash(_) | What::Sink { .. } => Ok(Vec::new()),
+        What::Crash(_) | What::Simulate(_) | What::Sink { .. } => Ok(Vec::new()),
     }
 }
 

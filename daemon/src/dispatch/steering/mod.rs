@@ -50,6 +50,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             .next_end()
             .map_or(LOOK, |at| Duration::from_millis(at.millis_since(shared.clock.now()).max(1).unsigned_abs()));
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(next.min(LOOK)) => {}
         }

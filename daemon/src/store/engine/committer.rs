@@ -4,6 +4,8 @@
 //! A commit that is alone does not wait for company; where the last gathering had several, the next waits for as many,
 //! at most `gather`. Any failure that leaves a doubt about the disk ends it for good: what waits and all that comes is
 //! answered `Stopped`, and only a restart, which looks at what is there, goes on.
+//!
+//! In a simulation it is a task instead of a thread, does the same in the same order, and lets time pass between its steps.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,16 +16,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use usher_common::model::Timestamp;
 
 use super::error::{CommitError, StoreError};
 use super::index::Index;
 use super::judge::{Accepted, Gathering};
-use super::keeper::Nudge;
+use super::keeper::{self, Nudge};
 use super::lock::Lock;
-use super::log::{AppendError, LogEnd, Writer};
+use super::log::{AppendError, LogEnd, Writer, Written};
 use super::session::Session;
 use super::sethash::SetHash;
 use super::shared::Shared;
+use super::stage::{Stage, Step};
 use super::types::{Commit, Committed, MAX_COMMIT};
 use crate::failpoint;
 
@@ -66,10 +70,33 @@ pub(super) struct Committer {
     pub(super) lock: Lock,
 }
 
-/// The keeper's thread, which ends with the committer's.
-pub(super) struct Keeper {
-    pub(super) thread: thread::JoinHandle<()>,
-    pub(super) stop: Arc<AtomicBool>,
+/// Who looks after closed segments, and ends with the committer.
+pub(super) enum Keeper {
+    /// A thread, which `stop` ends.
+    Thread { thread: thread::JoinHandle<()>, stop: Arc<AtomicBool> },
+    /// The committer itself, whenever this was nudged.
+    Committer(Receiver<()>),
+}
+
+/// A gathering under way: what it does to the index, and who waits for it.
+struct Begun {
+    rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    time: Timestamp,
+    since: Instant,
+    waiting: Vec<(Accepted, Answer)>,
+}
+
+impl Begun {
+    fn answer(self) {
+        for (Accepted { lsn, merged }, answer) in self.waiting {
+            let _ = answer.send(Ok(Committed { lsn, time: self.time, merged }));
+        }
+        failpoint::hit("store.commit.answered");
+    }
+
+    fn refuse(self, error: &CommitError) {
+        refuse_all(self.waiting.into_iter().map(|(_, answer)| answer), error);
+    }
 }
 
 /// Answers whoever still waits when the thread ends by a panic.
@@ -100,7 +127,8 @@ impl Committer {
                 None => match self.next(unflushed) {
                     Ok(request) => request,
                     Err(RecvTimeoutError::Timeout) => {
-                        self.flush(&mut unflushed);
+                        unflushed = None;
+                        self.flush();
                         continue;
                     }
                     // All handles are gone without a close: the next start takes it for a crash, which it may be.
@@ -115,11 +143,65 @@ impl Committer {
                 Request::Commit(first) => {
                     let gathered = self.gather(*first, company, &mut carried);
                     company = gathered.len();
-                    if self.commit(gathered) {
+                    let written = self.write(gathered);
+                    let synced = written.and_then(|(written, begun)| self.sync(written, begun));
+                    if let Some(begun) = synced.and_then(|begun| self.apply(begun)) {
+                        begun.answer();
                         unflushed.get_or_insert_with(Instant::now);
                     }
                     if unflushed.is_some_and(|since| since.elapsed() >= self.flush_every) {
-                        self.flush(&mut unflushed);
+                        unflushed = None;
+                        self.flush();
+                    }
+                }
+            }
+        };
+        self.end(close);
+    }
+
+    /// The same as a task, in a simulation: time passes between the steps, and at each of them it may be broken off.
+    pub(super) async fn play(mut self, stage: Arc<dyn Stage>) {
+        self.gather = Duration::ZERO;
+        let mut carried = None;
+        let mut unflushed: Option<tokio::time::Instant> = None;
+        let close = loop {
+            let request = match carried.take().map_or_else(|| self.requests.try_recv(), Ok) {
+                Ok(request) => request,
+                Err(TryRecvError::Disconnected) => break None,
+                Err(TryRecvError::Empty) => {
+                    let asked = self.shared.asked.notified();
+                    let Some(since) = unflushed else {
+                        asked.await;
+                        continue;
+                    };
+                    if tokio::time::timeout_at(since + self.flush_every, asked).await.is_err() {
+                        unflushed = None;
+                        self.flush();
+                        stage.pass(Step::Flushed).await;
+                    }
+                    continue;
+                }
+            };
+            match request {
+                Request::Mark(answer) => {
+                    let _ = answer.send(self.writer.end());
+                }
+                Request::Close(answer) => break Some(answer),
+                Request::Commit(first) => {
+                    stage.pass(Step::Asked).await;
+                    let gathered = self.gather(*first, 1, &mut carried);
+                    let Some((written, begun)) = self.write(gathered) else { continue };
+                    stage.pass(Step::Written).await;
+                    let Some(begun) = self.sync(written, begun) else { continue };
+                    stage.pass(Step::Synced).await;
+                    let Some(begun) = self.apply(begun) else { continue };
+                    stage.pass(Step::Applied).await;
+                    begun.answer();
+                    unflushed.get_or_insert_with(tokio::time::Instant::now);
+                    if let Keeper::Committer(nudged) = &self.keeper
+                        && nudged.try_recv().is_ok()
+                    {
+                        keeper::look_after(&self.shared, &AtomicBool::new(false));
                     }
                 }
             }
@@ -169,14 +251,14 @@ impl Committer {
         gathered
     }
 
-    /// Makes one gathering durable; whether there was anything to make so.
-    fn commit(&mut self, gathered: Vec<Pending>) -> bool {
+    /// Judges one gathering and writes it to the log; none if there was nothing to write, or it could not be.
+    fn write(&mut self, gathered: Vec<Pending>) -> Option<(Written, Begun)> {
         self.shared.waiting.fetch_sub(gathered.len(), Ordering::Relaxed);
         let mut waiting = Vec::with_capacity(gathered.len());
         let stopped = self.shared.vital().failed.clone();
         if let Some(why) = stopped {
             refuse_all(gathered.into_iter().map(|pending| pending.answer), &CommitError::Stopped { why });
-            return false;
+            return None;
         }
         let mut gathering = Gathering::new(&*self.index, &self.shared.fences, self.writer.next());
         for Pending { commit, answer, permit, .. } in gathered {
@@ -188,53 +270,65 @@ impl Committer {
                     // Nothing is logged yet, but an index that cannot be read cannot judge.
                     let error = CommitError::Stopped { why: self.shared.fail(error.to_string()) };
                     refuse_all(waiting.into_iter().map(|(_, answer)| answer).chain([answer]), &error);
-                    return false;
+                    return None;
                 }
             }
         }
         let before = self.writer.end();
-        let Some(judged) = gathering.finish(before.sums, &mut self.hash) else { return false };
+        let judged = gathering.finish(before.sums, &mut self.hash)?;
         let time = self.writer.time((self.shared.clock)());
-        let since = Instant::now();
+        let begun = Begun { rows: judged.rows, time, since: Instant::now(), waiting };
         let segments = self.shared.catalog.lock().segments.len();
-        if let Err(error) = self.writer.append(time, judged.body, judged.sums) {
-            let error = match error {
-                AppendError::Cap { bytes, cap } => CommitError::LogFull { bytes, cap },
-                AppendError::DiskFull(why) => CommitError::DiskFull { why },
-                AppendError::Fatal(why) => CommitError::Stopped { why: self.shared.fail(why) },
-            };
-            tracing::error!(%error, "the commit log took nothing");
-            refuse_all(waiting.into_iter().map(|(_, answer)| answer), &error);
-            return false;
+        match self.writer.write(time, judged.body, judged.sums) {
+            Ok(written) => {
+                if self.shared.catalog.lock().segments.len() != segments {
+                    self.nudge.send();
+                }
+                Some((written, begun))
+            }
+            Err(error) => self.took_nothing(error, begun),
         }
-        {
-            let mut vital = self.shared.vital();
-            vital.last_sync = Some(time);
-            vital.last_sync_took = since.elapsed();
+    }
+
+    /// Makes it durable.
+    fn sync(&mut self, written: Written, begun: Begun) -> Option<Begun> {
+        if let Err(error) = self.writer.sync(written) {
+            return self.took_nothing(error, begun);
         }
-        if self.shared.catalog.lock().segments.len() != segments {
-            self.nudge.send();
-        }
+        let mut vital = self.shared.vital();
+        vital.last_sync = Some(begun.time);
+        vital.last_sync_took = begun.since.elapsed();
+        drop(vital);
+        Some(begun)
+    }
+
+    fn took_nothing<T>(&self, error: AppendError, begun: Begun) -> Option<T> {
+        let error = match error {
+            AppendError::Cap { bytes, cap } => CommitError::LogFull { bytes, cap },
+            AppendError::DiskFull(why) => CommitError::DiskFull { why },
+            AppendError::Fatal(why) => CommitError::Stopped { why: self.shared.fail(why) },
+        };
+        tracing::error!(%error, "the commit log took nothing");
+        begun.refuse(&error);
+        None
+    }
+
+    /// Lets every read see it.
+    fn apply(&mut self, mut begun: Begun) -> Option<Begun> {
+        let rows = std::mem::take(&mut begun.rows);
         failpoint::hit("store.index.before-apply");
-        let applied = self.index.apply(judged.rows, Some(self.writer.next() - 1));
-        if let Err(error) = applied {
+        if let Err(error) = self.index.apply(rows, Some(self.writer.next() - 1)) {
             // Durable, but no read would show it: the caller must not go on as if it were seen.
-            let error = CommitError::Stopped { why: self.shared.fail(error.to_string()) };
-            refuse_all(waiting.into_iter().map(|(_, answer)| answer), &error);
-            return false;
+            begun.refuse(&CommitError::Stopped { why: self.shared.fail(error.to_string()) });
+            return None;
         }
         failpoint::hit("store.index.after-apply");
-        for (Accepted { lsn, merged }, answer) in waiting {
-            let _ = answer.send(Ok(Committed { lsn, time, merged }));
-        }
-        failpoint::hit("store.commit.answered");
-        true
+        Some(begun)
     }
 
     /// Brings the index to the disk. What fails here could be made again from the log, but a disk that fails an fsync
     /// is not one to go on with.
-    fn flush(&mut self, unflushed: &mut Option<Instant>) {
-        *unflushed = None;
+    fn flush(&mut self) {
         failpoint::hit("store.index.before-flush");
         match self.index.flush() {
             Ok(()) => {
@@ -264,10 +358,12 @@ impl Committer {
                 refuse(pending.answer, &CommitError::Stopped { why: "it was closed".into() });
             }
         }
-        self.keeper.stop.store(true, Ordering::Release);
-        self.nudge.send();
-        if self.keeper.thread.join().is_err() {
-            tracing::error!("the thread that looks after the commit log panicked");
+        if let Keeper::Thread { thread, stop } = self.keeper {
+            stop.store(true, Ordering::Release);
+            self.nudge.send();
+            if thread.join().is_err() {
+                tracing::error!("the thread that looks after the commit log panicked");
+            }
         }
         drop((self.index, self.writer, self.lock));
         if let Some(answer) = close {

@@ -10,7 +10,7 @@ use super::error::StoreError;
 use crate::failpoint;
 
 /// The end of the log, as the committer sees it; a trait so that tests can be a disk that fails.
-pub(super) trait LogFile: Send {
+pub trait LogFile: Send {
     /// Writes all of `bytes` at the end.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
     /// Returns when everything appended is on the disk.

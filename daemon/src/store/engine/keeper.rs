@@ -47,13 +47,18 @@ pub(super) fn start(
 ) -> io::Result<thread::JoinHandle<()>> {
     thread::Builder::new().name("store-keeper".into()).spawn(move || {
         while woken.recv().is_ok() && !stop.load(Ordering::Acquire) {
-            let done = compress_all(&shared.catalog, &stop).and_then(|()| sweep(&shared));
-            if let Err(error) = &done {
-                tracing::error!(%error, "looking after the segments of the commit log");
-            }
-            shared.vital().upkeep = done.err().map(|error| error.to_string());
+            look_after(&shared, &stop);
         }
     })
+}
+
+/// Compresses what is closed and lets go of what nobody needs, until there is nothing more to do, or `stop` is set.
+pub(super) fn look_after(shared: &Shared, stop: &AtomicBool) {
+    let done = compress_all(&shared.catalog, stop).and_then(|()| sweep(shared));
+    if let Err(error) = &done {
+        tracing::error!(%error, "looking after the segments of the commit log");
+    }
+    shared.vital().upkeep = done.err().map(|error| error.to_string());
 }
 
 fn compress_all(catalog: &Catalog, stop: &AtomicBool) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 //! The commit log: which segments there are, how far it is durable, and the one writer at its end.
 //!
-//! Promised: what [`Writer::append`] has returned from is on the disk; what it refused for want of room has left no
+//! Promised: what [`Writer::sync`] has returned from is on the disk; what [`Writer::write`] refused for want of room has left no
 //! trace; and after an fsync that failed nothing is ever written again, since nobody can say what is on the disk then.
 
 use std::collections::BTreeMap;
@@ -99,6 +99,16 @@ pub(super) struct Writer {
     buffer: Vec<u8>,
 }
 
+/// A gathering that is in the file, and not yet known to be on the disk.
+pub(super) struct Written {
+    /// The LSN of its last commit.
+    last: u64,
+    time: Timestamp,
+    sums: SetSums,
+    /// Where it ends in its segment, in bytes.
+    end: u64,
+}
+
 /// How large things may become, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
@@ -146,8 +156,8 @@ impl Writer {
         self.time.max(now)
     }
 
-    /// Appends one gathering and returns when it is on the disk. `sums` is the set-hash after it.
-    pub(super) fn append(&mut self, time: Timestamp, body: Body, sums: SetSums) -> Result<Frame, AppendError> {
+    /// Appends one gathering. It counts when [`Self::sync`] has returned. `sums` is the set-hash after it.
+    pub(super) fn write(&mut self, time: Timestamp, body: Body, sums: SetSums) -> Result<Written, AppendError> {
         let frame = Frame { timeline: self.timeline, lsn: self.next, time, body };
         // Commits are bounded before they get here, so this is a mistake in the program; stopping is the safe answer.
         frame.encode(&mut self.buffer).map_err(|error| AppendError::Fatal(error.to_string()))?;
@@ -166,25 +176,29 @@ impl Writer {
         if let Err(error) = self.file.append(&self.buffer) {
             return Err(self.undo(before, &error));
         }
+        Ok(Written { last: frame.last(), time, sums, end: before + self.buffer.len() as u64 })
+    }
+
+    /// Returns when what was written is on the disk.
+    pub(super) fn sync(&mut self, written: Written) -> Result<(), AppendError> {
         failpoint::hit("store.log.before-sync");
         failpoint::hit_after("store.log.power-cut", || {
-            let _ = self.file.cut(before);
+            let _ = self.file.cut(written.end - self.buffer.len() as u64);
         });
         self.file.sync().map_err(|error| AppendError::Fatal(format!("fsync of the commit log failed: {error}")))?;
         failpoint::hit("store.log.after-sync");
-        self.next = frame.last() + 1;
-        self.time = time;
-        self.sums = sums;
+        self.next = written.last + 1;
+        self.time = written.time;
+        self.sums = written.sums;
         let mut inner = self.catalog.lock();
-        inner.durable = frame.last();
-        inner.durable_bytes = before + self.buffer.len() as u64;
-        let durable_bytes = inner.durable_bytes;
+        inner.durable = written.last;
+        inner.durable_bytes = written.end;
         if let Some(segment) = inner.segments.last_mut() {
-            segment.bytes = durable_bytes;
+            segment.bytes = written.end;
         }
         drop(inner);
-        self.catalog.durable.send_replace(frame.last());
-        Ok(frame)
+        self.catalog.durable.send_replace(written.last);
+        Ok(())
     }
 
     /// A write that failed, before any fsync: what is of it in the file is taken off.

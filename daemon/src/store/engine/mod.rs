@@ -34,6 +34,7 @@ mod segment;
 mod session;
 mod sethash;
 mod shared;
+mod stage;
 mod types;
 mod value;
 
@@ -42,15 +43,16 @@ mod tests;
 
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 
 pub use error::{CommitError, StoreError};
 pub use fences::FenceTable;
 pub use frame::{LoggedChange, Survey, survey};
 pub use reader::{LogEntry, LogReader};
+pub use stage::{LogFile, Stage, Step};
 pub use types::{
     By, Change, CheckpointReport, Clock, Commit, Committed, EngineHealth, IndexStart, MAX_CHANGES, MAX_COMMIT, Options,
     Precondition, StartReport, TornTail,
@@ -66,6 +68,8 @@ use recover::Places;
 use session::Session;
 use sethash::SetHash;
 use shared::{Shared, Vital};
+
+use crate::aside::aside;
 
 /// A handle on the store's engine; cheap to clone, usable from everywhere.
 #[derive(Clone)]
@@ -88,6 +92,33 @@ impl Engine {
     }
 
     fn open_on(options: Options, open_log: OpenLog) -> Result<(Self, StartReport), StoreError> {
+        let dir = options.dir.clone();
+        let (engine, report, committer) = Self::recover(options, open_log, |shared, woken| {
+            let stop = Arc::new(AtomicBool::new(false));
+            let thread = keeper::start(shared, woken, Arc::clone(&stop));
+            Ok(Keeper::Thread { thread: thread.map_err(StoreError::io("starting a thread for", &dir))?, stop })
+        })?;
+        committer.start().map_err(StoreError::io("starting a thread for", &dir))?;
+        engine.nudge.send();
+        Ok((engine, report))
+    }
+
+    /// Opens the store for a simulation, within its runtime: no thread is started, and the log lies on `stage`'s disk.
+    pub fn play(options: Options, stage: Arc<dyn Stage>) -> Result<(Self, StartReport), StoreError> {
+        let disk = Arc::clone(&stage);
+        let open_log: OpenLog = Arc::new(move |path| disk.open_log(path));
+        let (engine, report, committer) = Self::recover(options, open_log, |_, woken| Ok(Keeper::Committer(woken)))?;
+        tokio::spawn(committer.play(stage));
+        engine.nudge.send();
+        Ok((engine, report))
+    }
+
+    /// Recovers what is there, and puts together what works on it.
+    fn recover(
+        options: Options,
+        open_log: OpenLog,
+        keeper: impl FnOnce(Arc<Shared>, Receiver<()>) -> Result<Keeper, StoreError>,
+    ) -> Result<(Self, StartReport, Committer), StoreError> {
         let places = Places::make(&options.dir)?;
         let lock = Lock::take(&options.dir)?;
         let mut hash = SetHash::new(options.set_hash_key);
@@ -106,13 +137,11 @@ impl Engine {
             clock: options.clock,
             checkpoints: places.checkpoints,
             waiting: AtomicUsize::new(0),
+            asked: Notify::new(),
             vital: Mutex::new(Vital { checkpointed: newest, ..Vital::default() }),
         });
         let index = Arc::new(recovered.index);
         let (nudge, woken) = keeper::channel();
-        let stop = Arc::new(AtomicBool::new(false));
-        let starting = || StoreError::io("starting a thread for", &places.dir);
-        let thread = keeper::start(Arc::clone(&shared), woken, Arc::clone(&stop)).map_err(starting())?;
         let (requests, queue) = sync_channel(QUEUE + 8);
         let committer = Committer {
             shared: Arc::clone(&shared),
@@ -123,13 +152,11 @@ impl Engine {
             gather: options.gather,
             flush_every: options.sled_flush_every,
             nudge: nudge.clone(),
-            keeper: Keeper { thread, stop },
+            keeper: keeper(Arc::clone(&shared), woken)?,
             dir: options.dir,
             boot_id: options.boot_id,
             lock,
         };
-        committer.start().map_err(starting())?;
-        nudge.send();
         let engine = Self {
             shared,
             index,
@@ -139,7 +166,7 @@ impl Engine {
             nudge,
             checkpointing: Arc::default(),
         };
-        Ok((engine, recovered.report))
+        Ok((engine, recovered.report, committer))
     }
 
     /// Makes a commit; returns when it is durable and every read shows it. Dropping the future does not take it back.
@@ -153,6 +180,7 @@ impl Engine {
             self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
             return Err(self.stopped());
         }
+        self.shared.asked.notify_one();
         committed.await.unwrap_or_else(|_| Err(self.stopped()))
     }
 
@@ -278,7 +306,10 @@ impl Engine {
         // Commits hold permits and never fill the queue; the few places left over are for these.
         loop {
             match self.requests.try_send(request) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.shared.asked.notify_one();
+                    return Ok(());
+                }
                 Err(TrySendError::Disconnected(_)) => return Err(self.stopped_store()),
                 Err(TrySendError::Full(back)) => request = back,
             }
@@ -313,7 +344,7 @@ fn after_prefix(mut prefix: Vec<u8>) -> Bound<Vec<u8>> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
+    match aside(async move { work() }).await {
         Ok(done) => done,
         Err(error) => Err(StoreError::Index { doing: "walking", why: error.to_string() }),
     }

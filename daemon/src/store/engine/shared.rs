@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use usher_common::model::Timestamp;
 
 use super::fences::FenceTable;
@@ -20,6 +21,8 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) checkpoints: PathBuf,
     pub(super) waiting: AtomicUsize,
+    /// Wakes a committer that is a task; one with a thread of its own has its queue for that.
+    pub(super) asked: Notify,
     pub(super) vital: Mutex<Vital>,
 }
 
