@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use usher_common::model::{BreakerState, Channel, Health, OutcomeClass, ProviderRow, Timestamp};
 
+use super::breaker::probing::Outlook;
 use super::breaker::{Call, Leave, Settings};
 use super::concurrency::Concurrency;
 use super::route::{Room, Steered};
@@ -368,17 +369,17 @@ impl Account {
         turn(state, now)
     }
 
-    /// Whether it is suspect, so that a probe has no time to lose.
-    pub fn is_suspect(&self) -> bool {
-        let now = self.clock.mono();
-        self.state().breaker.snapshot(now).suspect
-    }
-
-    /// Whether the provider's own probe should be made now: the breaker is suspect, or half open.
-    pub fn wants_probe(&self) -> bool {
+    /// What is known of it when its next probe is planned; `busy`: a campaign of its channel runs, or is due soon.
+    pub fn outlook(&self, busy: bool) -> Outlook {
         let now = self.clock.mono();
         let state = self.state_now(now);
-        state.breaker.wants_probe(now) || matches!(state.breaker.permit(now), Permit::Probe)
+        let breaker = &state.breaker;
+        Outlook {
+            wanted: breaker.wants_probe(now) || matches!(breaker.permit(now), Permit::Probe),
+            suspect: breaker.snapshot(now).suspect,
+            pressing: breaker.is_pressing(now),
+            busy,
+        }
     }
 
     /// Makes the provider's own probe, which sends nothing, and tells when it turned the breaker.

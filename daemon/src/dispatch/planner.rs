@@ -253,6 +253,7 @@ fn send_off(
         state.in_flight += n;
         organisation = state.organisation;
     });
+    tracing::debug!(provider = account.provider.name(), messages = n, "messages go to a provider");
     let load = Load { account, lane, organisation, claims, slots, allowance, permit };
     tokio::spawn(courier::carry(Arc::clone(shared), ledger.clone(), load));
     Ok(n)

@@ -1,7 +1,7 @@
 //! The prober: asks providers how they are, by the request that sends nothing. All at once; a slow one delays nobody.
 //!
-//! Each minute at rest; every five seconds while a provider is suspect, or while a campaign of its channel runs or is due
-//! soon; at once when its breaker asks. It also lets time pass for breakers that nobody asks, and has them kept.
+//! Each minute at rest; every five seconds while a campaign of its channel runs or is due soon, and every two while a
+//! provider is suspect; at once when its breaker asks. It also lets time pass for breakers that nobody asks, and has them kept.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use usher_common::protocol::Level;
 
-use super::account::Account;
-use super::breaker::probing::{self, Outlook};
+use super::account::{Account, Turn};
+use super::breaker::probing;
 use super::shared::Shared;
 use crate::providers::Probe;
 use crate::store::Error;
@@ -44,11 +44,11 @@ async fn watch(shared: Arc<Shared>, account: Arc<Account>) {
         if now >= busy.0 {
             busy = (now + SCHEDULE_LOOK, shared.expects_traffic(account.channel(), SOON));
         }
-        let outlook = Outlook { wanted: account.wants_probe(), suspect: account.is_suspect(), busy: busy.1 };
+        let outlook = account.outlook(busy.1);
         let plan = probing::plan(now, last, outlook, shared.settings.probe_every, shared.settings.probe_limit);
         if plan.due {
             last = Some(now);
-            let (found, turn) = account.probe(plan.limit).await;
+            let (found, turn) = probe(&shared, &account, plan.limit).await;
             if let Some(turn) = turn {
                 shared.turned(&account, &turn);
             }
@@ -66,6 +66,22 @@ async fn watch(shared: Arc<Shared>, account: Arc<Account>) {
             continue;
         }
         tokio::time::sleep(plan.wait).await;
+    }
+}
+
+/// Makes a probe. What hangs is often seen by the messages before the probe has failed, so time passes for the breaker
+/// meanwhile.
+async fn probe(shared: &Shared, account: &Account, limit: Duration) -> (Probe, Option<Turn>) {
+    let mut probe = std::pin::pin!(account.probe(limit));
+    loop {
+        tokio::select! {
+            done = &mut probe => return done,
+            () = tokio::time::sleep(probing::PRESSING_LOOK) => {
+                if let Some(turn) = account.tick() {
+                    shared.turned(account, &turn);
+                }
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The stage itself.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -37,6 +38,9 @@ pub struct Plan {
     pub settings: BTreeMap<String, String>,
     /// Lines of configuration that are put before everything else, for keys of the top and whole sections.
     pub extra: String,
+    /// A program with arguments that the daemon is started by, in a world of its own (`unshare`): it has to become the
+    /// program that follows. None unless set.
+    pub through: Vec<String>,
     /// Whether the daemon opens a TCP port for consoles.
     pub tcp: bool,
     /// Variables of the environment in which the daemon is started; there are no others.
@@ -50,6 +54,7 @@ impl Default for Plan {
             providers: vec!["resend".into(), "smtp".into(), "twilio".into()],
             settings: BTreeMap::new(),
             extra: String::new(),
+            through: Vec::new(),
             tcp: false,
             environment: BTreeMap::new(),
         }
@@ -62,6 +67,7 @@ pub struct Stage {
     pub simulator: Simulator,
     folder: TempDir,
     programs: Programs,
+    through: Vec<String>,
     daemon: Option<Child>,
     environment: BTreeMap<String, String>,
     port: Option<u16>,
@@ -74,7 +80,8 @@ impl Stage {
         let simulator = Simulator::start(plan.simulator.clone()).await.context("starting the simulator")?;
         let folder = tempfile::Builder::new().prefix("usher-").tempdir().context("making a temporary folder")?;
         let port = if plan.tcp { Some(free_port()?) } else { None };
-        let mut stage = Self { simulator, folder, programs, daemon: None, environment: plan.environment.clone(), port };
+        let (environment, through) = (plan.environment.clone(), plan.through.clone());
+        let mut stage = Self { simulator, folder, programs, through, daemon: None, environment, port };
         stage.write_configuration(&plan)?;
         stage.start().await?;
         Ok(stage)
@@ -163,7 +170,10 @@ impl Stage {
     /// Starts the daemon and does not wait for it.
     pub fn launch(&mut self) -> anyhow::Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.folder().join("usherd.log"))?;
-        let child = Command::new(&self.programs.usherd)
+        let usherd = self.programs.usherd.as_os_str();
+        let mut words = self.through.iter().map(OsStr::new).chain([usherd]);
+        let child = Command::new(words.next().unwrap_or(usherd))
+            .args(words)
             .arg("--config")
             .arg(self.configuration())
             .env_clear()

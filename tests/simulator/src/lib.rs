@@ -32,7 +32,7 @@
 //!
 //! # Where it differs from the real ones
 //!
-//! - All providers but SMTP speak plain HTTP. Nothing is delivered and no webhook is sent: the last event of an e-mail and the
+//! - All providers but SMTP speak plain HTTP; a [`Relay`] puts HTTPS before one. Nothing is delivered and no webhook is sent: the last event of an e-mail and the
 //!   status of an SMS do not move on. No limit holds unless it is configured; then it counts in whole seconds.
 //! - **Resend**: `ratelimit-*` headers appear only when a limit is set. Only ASCII addresses pass. A content type other than
 //!   JSON is answered 400 `validation_error` (the vendor documents nothing). Only a request that was accepted fulfils its
@@ -67,6 +67,7 @@ mod latency;
 mod pace;
 mod provider;
 mod record;
+mod relay;
 mod resend;
 mod script;
 mod sendgrid;
@@ -88,7 +89,8 @@ pub use fault::{Dot, Fault, FaultError, FaultId, FaultKind, InForce, Scope, Stag
 pub use latency::{LONGEST, Latency};
 pub use provider::Provider;
 pub use record::{Accepted, Duplicate, Record};
+pub use relay::Relay;
 pub use script::{ScriptError, Span, Step};
 pub use simulator::{Addresses, Simulator, StartError};
 pub use tally::Counts;
-pub use tls::TlsError;
+pub use tls::{NAME, TlsError};

@@ -108,6 +108,11 @@ impl Record {
         }
     }
 
+    /// What [`Accepted::at_us`] would be now.
+    pub fn now_us(&self) -> u64 {
+        self.micros(Instant::now())
+    }
+
     /// Entries of one provider.
     pub fn count(&self, provider: Provider) -> u64 {
         self.lock().counts[provider.index()]

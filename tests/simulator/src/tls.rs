@@ -1,5 +1,5 @@
 //! Certificates of the simulator's own authority: one that is good, one that has expired.
-//! Promises: made anew at each start, kept in memory; the good one is for `localhost` and 127.0.0.1.
+//! Promises: made anew at each start, kept in memory; both are for `localhost`, 127.0.0.1 and [`NAME`].
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -36,6 +36,9 @@ pub enum TlsError {
     Setup(#[from] rustls::Error),
 }
 
+/// A name that a certificate of the simulator is good for, and that nobody's name server knows (RFC 6761).
+pub const NAME: &str = "provider.test";
+
 /// First and last years of a certificate's life.
 const GOOD: (i32, i32) = (2020, 2099);
 const EXPIRED: (i32, i32) = (2020, 2021);
@@ -60,7 +63,7 @@ fn set_life(params: &mut CertificateParams, (from, to): (i32, i32)) {
 }
 
 fn acceptor(issuer: &Issuer<'_, KeyPair>, life: (i32, i32)) -> Result<TlsAcceptor, TlsError> {
-    let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned(), NAME.to_owned()])?;
     params.distinguished_name.push(DnType::CommonName, "localhost");
     params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
     params.use_authority_key_identifier_extension = true;

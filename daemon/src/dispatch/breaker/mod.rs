@@ -28,7 +28,7 @@ pub use settings::{Cause, Settings};
 use tally::{Outcomes, UnderWay};
 
 /// Between two looks at the requests under way, while there may be a stall.
-const STALL_LOOK: Duration = Duration::from_millis(100);
+const STALL_LOOK: Duration = Duration::from_millis(50);
 /// Answers before a percentile is one.
 const KNOWN: u64 = 20;
 /// Answers of the day before it is a measure.
@@ -196,6 +196,14 @@ impl Breaker {
     pub fn wants_probe(&self, now: Duration) -> bool {
         let rested = self.last_probe.is_none_or(|last| now >= last + self.settings.suspect_probe_every);
         self.suspect() && rested && self.probe_ends(now).is_none()
+    }
+
+    /// Whether time alone may open it at any moment: nothing comes back from requests that are under way, or a row of
+    /// failures is long enough. It should be looked at more often then.
+    pub fn is_pressing(&self, now: Duration) -> bool {
+        let still = now >= self.last_success + self.settings.stall_after;
+        let waits = self.under_way.total() >= self.settings.stall_requests && still;
+        matches!(self.state, State::Closed | State::Recovering) && (waits || self.failures >= self.settings.open_after)
     }
 
     /// Takes the place of the one probe; `None` while another has it, or while no probe may go. The probe is the
@@ -383,6 +391,10 @@ impl Breaker {
             return;
         }
         self.failures = self.failures.saturating_add(1);
+        if self.failures == self.settings.suspect_after {
+            // A probe from before says nothing about what begins now: another may go at once.
+            self.last_probe = None;
+        }
         let (all, bad) = self.outcomes.sums();
         let share = f64::from(bad) >= f64::from(all) * self.settings.rate_share;
         if self.in_a_row(now) {

@@ -64,7 +64,7 @@ impl Default for Settings {
             stall_after: Duration::from_secs(2),
             stall_p99: 3,
             stall_untold: Duration::from_secs(5),
-            probes_failed: 2,
+            probes_failed: 3,
             slow_times: 5.0,
             slow_least: Duration::from_secs(2),
             slow_calls: 20,
@@ -74,7 +74,7 @@ impl Default for Settings {
             half_open_limit: Duration::from_secs(30),
             trial_most: 8,
             step: Duration::from_secs(15),
-            suspect_probe_every: Duration::from_secs(5),
+            suspect_probe_every: super::probing::SUSPECT_EVERY,
             forgive_after: Duration::from_mins(1),
         }
     }
@@ -91,7 +91,7 @@ pub enum Cause {
     Stall,
     /// Answers take many times as long as they did during the day.
     Slow,
-    /// A probe failed while suspect or half-open, or two failed in a row.
+    /// A probe failed after messages did, or while half-open, or three failed in a row.
     Probe,
     /// A message failed while half-open.
     Trial,

@@ -53,9 +53,9 @@ impl Outcomes {
 }
 
 /// How finely the age of a request is known, in milliseconds.
-const GRAIN: u64 = 50;
+const GRAIN: u64 = 25;
 /// Grains that are kept: 16 s. What is older is only counted.
-const GRAINS: u64 = 320;
+const GRAINS: u64 = 640;
 
 /// Requests under way, by when they went out.
 #[derive(Debug, Clone)]

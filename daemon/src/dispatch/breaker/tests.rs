@@ -189,20 +189,54 @@ fn three_failures_ask_for_a_probe_whose_failure_opens_it() {
     let ticket = bench.breaker.start_probe(at(1)).unwrap();
     assert_eq!(bench.breaker.start_probe(at(1)), None, "one at a time");
     bench.breaker.on_probe(ticket, true, at(1), &mut bench.dice);
-    assert!(!bench.breaker.wants_probe(at(5)) && bench.breaker.wants_probe(at(6)), "every five seconds");
-    assert_eq!(bench.permit(6), Permit::Go, "a probe that passed leaves it closed");
-    bench.probe(false, at(6));
-    assert_eq!(bench.permit(6), Permit::No { until: at(21) });
+    assert!(!bench.breaker.wants_probe(at(2)) && bench.breaker.wants_probe(at(3)), "every two seconds");
+    assert_eq!(bench.permit(3), Permit::Go, "a probe that passed leaves it closed");
+    bench.probe(false, at(3));
+    assert_eq!(bench.permit(3), Permit::No { until: at(18) });
 }
 
 #[test]
-fn two_failed_probes_in_a_row_open_it_and_an_accepted_message_lies_between() {
+fn a_probe_from_before_does_not_put_off_the_one_that_three_failures_ask_for() {
+    let mut bench = Bench::new();
+    bench.probe(true, at(10));
+    bench.outcomes(&[NotSent; 2], at(11));
+    assert!(!bench.breaker.wants_probe(at(11)));
+    bench.outcomes(&[NotSent], at(11));
+    assert!(bench.breaker.wants_probe(at(11)), "at once");
+    bench.probe(true, at(11));
+    bench.outcomes(&[NotSent], at(11));
+    assert!(!bench.breaker.wants_probe(at(11)), "once a row");
+}
+
+#[test]
+fn time_presses_while_nothing_comes_back_or_a_row_is_long_enough_and_not_otherwise() {
+    let mut bench = Bench::new();
+    bench.outcomes(&[Accepted], at(10));
+    for _ in 0..3 {
+        let leave = bench.breaker.take(1, None);
+        let _ = bench.breaker.on_start(leave, at(10));
+    }
+    assert!(!bench.breaker.is_pressing(at(11)), "a success is not two seconds past");
+    assert!(bench.breaker.is_pressing(at(12)));
+    let mut bench = Bench::new();
+    bench.outcomes(&[Accepted], at(10));
+    bench.outcomes(&[NotSent; 4], at(10));
+    assert!(!bench.breaker.is_pressing(at(10)));
+    bench.outcomes(&[NotSent], at(10));
+    assert!(bench.breaker.is_pressing(at(10)));
+    assert_eq!((bench.tick(11_000), bench.breaker.is_pressing(at(11))), (BreakerState::Open, false));
+}
+
+#[test]
+fn three_failed_probes_in_a_row_open_it_and_an_accepted_message_lies_between() {
     let mut bench = Bench::new();
     bench.probe(false, at(1));
-    bench.outcomes(&[Accepted], at(2));
+    bench.probe(false, at(3));
+    bench.outcomes(&[Accepted], at(4));
     bench.probe(false, at(6));
-    assert_eq!(bench.permit(6), Permit::Go);
-    bench.probe(false, at(11));
+    bench.probe(false, at(8));
+    assert_eq!(bench.permit(8), Permit::Go);
+    bench.probe(false, at(10));
     assert_eq!(bench.cause(), Some(Cause::Probe));
 }
 

@@ -5,6 +5,7 @@
 
 mod faults;
 mod program;
+mod relay;
 mod resend;
 mod samples;
 mod schema;
