@@ -274,6 +274,7 @@ fn organisation() -> Organisation {
         from_name: "Ada and Ben".to_owned(),
         reply_to: None,
         sms_sender: Some("+14155550001".to_owned()),
+        resend_unknown: Vec::new(),
         unsubscribe_base: Some("https://rsvp.ada-and-ben.example".to_owned()),
         values: values.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
     }
