@@ -201,6 +201,10 @@ async fn look_for(shared: &Shared, account: &Account, open: &OpenIntent, proves:
 
 /// Sends messages in doubt again by the same provider, since their organisation wants that. The gate is asked when they go.
 async fn send_again(shared: &Arc<Shared>, account: &Arc<Account>, members: &[OpenIntent]) -> Result<(), Error> {
+    let Some(first) = members.first() else { return Ok(()) };
+    if !may_go(shared, first.message.campaign)? {
+        return Ok(());
+    }
     let why = "no answer and no report came; sent again by the organisation's rule";
     let again = |open: &OpenIntent| {
         open.outcome(open.came_to(OutcomeClass::Unknown, BY_RULE, why.to_owned()), Next::Queue, false)
