@@ -26,6 +26,9 @@ pub(super) fn trusted(kept: Duration) -> Duration {
     kept.saturating_sub(MARGIN)
 }
 
+/// And until this long after it.
+const LOOK_UNTIL: Duration = Duration::from_hours(24);
+
 /// What is known of the doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Doubt {
@@ -79,11 +82,12 @@ pub(super) fn step(doubt: &Doubt) -> Step {
     if doubt.keys.is_some_and(|kept| doubt.age < trusted(kept)) {
         return Step::Repeat;
     }
-    let settled_by_list = doubt.absent_after.saturating_mul(3);
-    if doubt.lookup && doubt.age >= LOOK_AFTER.min(doubt.absent_after) && doubt.age < settled_by_list {
+    // A rule does not wait for a list that cannot be had; whoever has none looks on for a day.
+    let by_rule = doubt.resend && doubt.age >= doubt.absent_after.saturating_mul(3);
+    if doubt.lookup && !by_rule && doubt.age >= LOOK_AFTER.min(doubt.absent_after) && doubt.age < LOOK_UNTIL {
         return Step::LookUp { proves: doubt.age >= doubt.absent_after };
     }
-    if doubt.age < patience(doubt.channel) || (doubt.lookup && doubt.age < settled_by_list) {
+    if doubt.age < patience(doubt.channel) {
         return Step::Wait;
     }
     if doubt.resend { Step::Resend } else { Step::Leave }
@@ -117,7 +121,8 @@ mod tests {
             (listed, SECOND, Step::Wait),
             (listed, 30 * SECOND, Step::LookUp { proves: false }),
             (listed, 10 * MINUTE, Step::LookUp { proves: true }),
-            (listed, 30 * MINUTE, Step::Leave),
+            (listed, 30 * MINUTE, Step::LookUp { proves: true }),
+            (listed, 24 * HOUR, Step::Leave),
             (ruled(listed), 29 * MINUTE, Step::LookUp { proves: true }),
             (ruled(listed), 30 * MINUTE, Step::Resend),
             (plain, 119 * SECOND, Step::Wait),

@@ -75,6 +75,7 @@ async fn probe(shared: &Shared, account: &Account, limit: Duration) -> (Probe, O
     let mut probe = std::pin::pin!(account.probe(limit));
     loop {
         tokio::select! {
+            biased;
             done = &mut probe => return done,
             () = tokio::time::sleep(probing::PRESSING_LOOK) => {
                 if let Some(turn) = account.tick() {

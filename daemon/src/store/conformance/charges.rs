@@ -90,3 +90,24 @@ async fn without_room_for_new_ones_only_what_was_charged_is_claimed() {
     assert_eq!(ids(&claim(0)), [claims[2].id.message, claims[1].id.message]);
     assert_eq!((claim(0).len(), claim(2).len(), claim(9).len()), (0, 2, 1), "none is passed over");
 }
+
+#[tokio::test]
+async fn what_waits_past_its_time_expires_whatever_it_waits_for() {
+    let mut desk = Desk::new().await;
+    desk.expand(Channel::Email, 5).await;
+    let claims = desk.claim(Channel::Email, 3);
+    desk.intend(&claims).await.unwrap();
+    let later = Timestamp(NOW.0 + 60_000);
+    answered(&desk, &claims[..1], OutcomeClass::NotSent, Next::Retry { at: later, why: "down".into() }).await;
+    answered(&desk, &claims[1..2], OutcomeClass::Accepted, Next::Accepted).await;
+    desk.turn(CampaignState::Paused).await;
+    assert_eq!(desk.store.expire_waiting(&by(), desk.campaign.id, 100, NOW).await.unwrap(), 3);
+    assert_eq!(
+        (desk.count(MessageState::Expired), desk.count(MessageState::Sending)),
+        (3, 1),
+        "what is under way stays"
+    );
+    assert_eq!(charged(&desk), 2, "the one that was tried and never sent is given back");
+    desk.balances();
+    assert_eq!(desk.store.expire_waiting(&by(), desk.campaign.id, 100, NOW).await.unwrap(), 0);
+}

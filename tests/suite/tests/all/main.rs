@@ -15,4 +15,5 @@ mod postfix;
 mod receipts;
 mod steering;
 mod terminal;
+mod unsettled;
 mod watching;

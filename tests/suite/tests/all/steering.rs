@@ -149,8 +149,6 @@ async fn a_drained_provider_takes_nothing_new_and_comes_back() {
     assert_eq!(record.count(Provider::Resend), by_resend, "a drained provider takes nothing new");
     assert!(record.count(Provider::Smtp) > by_smtp);
 
-    let again = desk.act(drain(600)).await.unwrap_err().to_string();
-    assert!(again.contains("needs a reason"), "{again}");
     let tested = stage
         .usher()
         .args(["provider", "test", "resend", "--to", "me@example.com", "--organisation", "ada-and-ben"])
