@@ -366,8 +366,7 @@ impl Model {
         let mut scopes = vec![Scope::Screen];
         match self.screen() {
             Screen::Overview => scopes.extend([Scope::Rows, Scope::Actable]),
-            Screen::Providers => scopes.extend([Scope::Rows, Scope::Sorted, Scope::Actable]),
-            Screen::Campaigns => scopes.extend([Scope::Rows, Scope::Sorted, Scope::Actable]),
+            Screen::Providers | Screen::Campaigns => scopes.extend([Scope::Rows, Scope::Sorted, Scope::Actable]),
             Screen::Campaign(_) => scopes.extend([Scope::Rows, Scope::Messages, Scope::Actable]),
             Screen::Message(..) | Screen::Provider(_) => scopes.push(Scope::Actable),
             Screen::Log => scopes.push(Scope::Rows),

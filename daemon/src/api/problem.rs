@@ -81,9 +81,8 @@ impl ToProblem for TrialError {
     fn problem(&self) -> Problem {
         match self {
             Self::Campaign(error) => error.problem(),
-            Self::Address { .. } => Problem::new(ProblemCode::Invalid, self.to_string(), ""),
             Self::Which(error) => error.problem(),
-            Self::WhoseName(_) => Problem::new(ProblemCode::Invalid, self.to_string(), ""),
+            Self::Address { .. } | Self::WhoseName(_) => Problem::new(ProblemCode::Invalid, self.to_string(), ""),
             Self::Gate(_) => Problem::new(ProblemCode::Refused, self.to_string(), ""),
             Self::NoProvider(_) | Self::NotTaken { .. } => Problem::new(ProblemCode::Unavailable, self.to_string(), ""),
         }

@@ -96,8 +96,9 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             waits.insert(key, (now + wait, (wait * 2).min(LONGEST)));
             let account = shared.accounts().iter().find(|a| a.provider.name() == provider).cloned();
             // All of a request were sent in one moment, by one provider, for one campaign.
-            let Some((step, account)) = members.first().map(|first| shared.step(first)).zip(account) else { continue };
-            let done = match step {
+            let planned = members.first().map(|first| shared.step(first));
+            let Some((next, account)) = planned.zip(account) else { continue };
+            let done = match next {
                 Step::Repeat => settle(&shared, &account, members).await,
                 Step::LookUp { proves } => look_up(&shared, &account, &members, proves).await,
                 Step::Resend => send_again(&shared, &account, &members).await,

@@ -15,9 +15,9 @@ impl Store {
 
     /// Puts controls in force, each in place of one of its kind over the same, and ends others, in one commit.
     pub async fn control(&self, by: &By, begin: &[Control], end: &[Control], audit: AuditEntry) -> Result<(), Error> {
-        let ended = end.iter().map(|control| Change::Delete { space: space::CONTROL, key: key(control) });
-        let begun = begin.iter().map(|control| put(space::CONTROL, key(control), 0, control));
-        self.commit(by, vec![audit], Vec::new(), ended.chain(begun).collect()).await?;
+        let gone = end.iter().map(|control| Change::Delete { space: space::CONTROL, key: key(control) });
+        let rows = begin.iter().map(|control| put(space::CONTROL, key(control), 0, control));
+        self.commit(by, vec![audit], Vec::new(), gone.chain(rows).collect()).await?;
         Ok(())
     }
 }

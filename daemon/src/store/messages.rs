@@ -7,7 +7,7 @@ use super::engine::{Change, Precondition};
 use super::queue::Moves;
 use super::quotas::Debit;
 use super::records::{AttemptRecord, AuditEntry, CampaignRecord, IntentRecord, MAX_ATTEMPTS, MessageRecord};
-use super::{By, CampaignRow, Error, Sequence, Store, campaigns, counts, put, queue, receipts, space};
+use super::{By, CampaignRow, Error, Sequence, Store, campaigns, counts, put, receipts, space};
 use usher_common::model::CampaignState;
 
 /// Attempts that the tag of an intent tells apart: an outcome counts for the attempt that it speaks of, and for no later
@@ -169,7 +169,7 @@ impl Next {
         }
     }
 
-    fn why(&self) -> &str {
+    pub(super) fn why(&self) -> &str {
         match self {
             Self::Failed { why } | Self::Suppressed { why } | Self::Retry { why, .. } | Self::Unknown { why } => why,
             Self::Expired => "its time ran out",
@@ -427,94 +427,6 @@ impl Store {
         };
         let intent = self.read::<IntentRecord>(space::INTENT, &key, "an intent")?.map(|(intent, _)| intent);
         Ok(Some(StoredMessage { id, campaign, record, intent }))
-    }
-
-    /// Cancels about `limit` messages of a cancelled campaign that still wait; 0 when none is left.
-    pub async fn cancel_waiting(
-        &self,
-        by: &By,
-        campaign: CampaignId,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<usize, Error> {
-        // While the campaign is cancelled no intent can be recorded, so what waits here waits for ever.
-        let expect = vec![campaigns::in_state(campaign, &[CampaignState::Cancelled])];
-        self.sweep(by, (campaign, expect), limit, (MessageState::Cancelled, ""), now).await
-    }
-
-    /// Expires messages of a campaign that wait, at most some of them at once; how many. [`Error::Changed`] where one of them
-    /// was sent meanwhile.
-    pub async fn expire_waiting(
-        &self,
-        by: &By,
-        campaign: CampaignId,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<usize, Error> {
-        self.sweep(by, (campaign, Vec::new()), limit, (MessageState::Expired, Next::Expired.why()), now).await
-    }
-
-    /// Takes messages that wait out of their queues, and says what they are instead and why. [`Error::Changed`] where one of
-    /// them left its queue meanwhile.
-    async fn sweep(
-        &self,
-        by: &By,
-        (campaign, mut expect): (CampaignId, Vec<Precondition>),
-        limit: usize,
-        (to, why): (MessageState, &str),
-        now: Timestamp,
-    ) -> Result<usize, Error> {
-        let mut changes = Vec::new();
-        let mut channels: std::collections::BTreeMap<Channel, i64> = std::collections::BTreeMap::new();
-        let mut waiting = Vec::new();
-        'rows: for space in [space::QUEUE, space::RETRY] {
-            for row in self.engine.scan_prefix(space, &space::id(campaign.0)) {
-                if waiting.len() >= limit {
-                    break 'rows;
-                }
-                let (key, row) = row?;
-                if space == space::QUEUE {
-                    waiting.extend(queue::waiting(&key, &row));
-                    // Only those that were seen: another may come back to the row meanwhile.
-                    let clear = row.bits().unwrap_or_default();
-                    expect.push(Precondition::Bits { space, key: key.clone(), all: clear });
-                    changes.push(Change::Bits { space, key, set: 0, clear });
-                } else {
-                    waiting.extend(space::last_id(&key).map(MessageId));
-                    expect.push(Precondition::Version { space, key: key.clone(), version: row.version });
-                    changes.push(Change::Delete { space, key });
-                }
-            }
-        }
-        for id in &waiting {
-            if let Some(message) = self.message(campaign, *id)? {
-                let mut record = message.record;
-                self.give_back_unsent(campaign, &record, &mut changes)?;
-                *channels.entry(record.channel).or_default() += 1;
-                record.state = to;
-                record.changed = now;
-                record.retry_at = None;
-                why.clone_into(&mut record.why);
-                if !why.is_empty() {
-                    changes.push(counts::reason(campaign, why, 1));
-                }
-                changes.push(put_message(campaign, *id, &record));
-            }
-        }
-        for (channel, n) in channels {
-            changes.push(counts::state(campaign, channel, MessageState::Queued, -n));
-            changes.push(counts::state(campaign, channel, to, n));
-        }
-        if changes.is_empty() {
-            return Ok(0);
-        }
-        match self.commit(by, Vec::new(), expect, changes).await {
-            Ok(_) => Ok(waiting.len()),
-            Err(super::CommitError::Conflict { .. }) => {
-                Err(Error::Changed { what: "messages of campaign", name: campaign.to_string() })
-            }
-            Err(e) => Err(e.into()),
-        }
     }
 }
 

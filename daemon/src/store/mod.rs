@@ -25,6 +25,7 @@ mod quotas;
 mod receipts;
 mod records;
 mod space;
+mod sweep;
 
 use std::sync::Arc;
 

@@ -140,9 +140,5 @@ fn log_seeds() -> Vec<Vec<u8>> {
 fn console_seeds() -> Vec<Vec<u8>> {
     let hello = ClientFrame::Hello { client: "usher 0.1.0".to_owned() };
     let beat = ServerFrame::Heartbeat { seq: 3, now: Timestamp(1_800_000_000_000) };
-    [Codec::Bincode, Codec::Json]
-        .into_iter()
-        .flat_map(|codec| [encode(codec, &hello), encode(codec, &beat)])
-        .map(|bytes| bytes.to_vec())
-        .collect()
+    [Codec::Bincode, Codec::Json].into_iter().flat_map(|codec| [encode(codec, &hello), encode(codec, &beat)]).collect()
 }
