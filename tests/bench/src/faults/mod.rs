@@ -284,7 +284,9 @@ mod tests {
         let path = folder.path().join("faults.jsonl");
         assert_eq!(kept(&path).unwrap(), []);
         let both = [injection(Some(1)), injection(None)];
-        both.iter().for_each(|one| keep(&path, one).unwrap());
+        for one in &both {
+            keep(&path, one).unwrap();
+        }
         assert_eq!(kept(&path).unwrap(), both);
     }
 }
