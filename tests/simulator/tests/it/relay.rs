@@ -19,7 +19,8 @@ impl Scene {
         let relay = Relay::start(to).await.unwrap();
         let ca = Certificate::from_pem(relay.ca_pem().as_bytes()).unwrap();
         let builder = support::builder().add_root_certificate(ca).resolve(NAME, relay.address());
-        let client = builder.user_agent("usher-test/1").build().unwrap();
+        // A connection that was kept may be ended in the moment in which it is used again: each request makes its own.
+        let client = builder.user_agent("usher-test/1").pool_max_idle_per_host(0).build().unwrap();
         let url = format!("https://{NAME}:{}/emails", relay.address().port());
         Self { simulator, relay, client, url }
     }
