@@ -6,14 +6,11 @@
 //!
 //! `usher-bench crash` measures nothing: it kills a debug build of the daemon, and compares.
 
-mod balance;
 mod bare;
 mod big;
 mod breaker;
 mod commits;
 mod crash;
-mod failover;
-mod faults;
 mod import;
 mod messages;
 mod process;
@@ -39,15 +36,15 @@ use table::Line;
 #[derive(Debug, Parser)]
 #[command(name = "usher-bench", version)]
 struct Flags {
-    /// What to measure; everything but `sustained`, `breaker`, `faults`, `crash` and `simulate` unless told
+    /// What to measure; everything but `sustained`, `breaker`, `crash` and `simulate` unless told
     #[command(subcommand)]
     what: Option<What>,
-    /// Few of everything, `sustained` and `faults` too: proves that the benchmark runs, and measures nothing
+    /// Few of everything, `sustained` too: proves that the benchmark runs, and measures nothing
     #[arg(long, global = true)]
     small: bool,
 }
 
-#[derive(Debug, Clone, Subcommand)]
+#[derive(Debug, Clone, Copy, Subcommand)]
 enum What {
     /// SMS through the daemon, an HTTP request each, beside a bare client on the same sink
     Message {
@@ -69,12 +66,6 @@ enum What {
     },
     /// A thousand messages at once, at a provider that takes 20 ms for each
     Crowd {
-        /// How many
-        #[arg(long, default_value_t = MESSAGES)]
-        messages: usize,
-    },
-    /// A thousand messages at once, and the provider breaks in the middle
-    Failover {
         /// How many
         #[arg(long, default_value_t = MESSAGES)]
         messages: usize,
@@ -127,8 +118,6 @@ enum What {
     Crash(crash::Wanted),
     /// Dispatch and store in a simulated world of faults and crashes, many seeds: measures nothing, finds what is wrong
     Simulate(simulate::Flags),
-    /// Nine ways for a provider to break, at five rates, against the real daemon: how soon it is seen, and what it costs
-    Faults(faults::Order),
     /// The providers that the others send to
     #[command(hide = true)]
     Sink {
@@ -144,13 +133,12 @@ const MANY: usize = 100_000;
 const SMALL: usize = 200;
 const SMALL_SPAN: Duration = Duration::from_secs(3);
 
-const ALL: [What; 11] = [
+const ALL: [What; 10] = [
     What::Commits,
     What::Message { messages: MESSAGES },
     What::Batches { messages: MESSAGES },
     What::Templates { messages: FEWER },
     What::Crowd { messages: MESSAGES },
-    What::Failover { messages: MESSAGES },
     What::Watched { messages: MESSAGES },
     What::Import { guests: MANY },
     What::Big { guests: MANY },
@@ -191,11 +179,9 @@ fn sink(latency: Duration) -> anyhow::Result<()> {
 /// Measures one part, or all; a part that fails is a line of the table, and the others are measured still.
 fn measure(what: Option<What>, small: bool) -> anyhow::Result<Vec<Line>> {
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
-    let all = what.is_none();
     let mut parts = what.map_or_else(|| ALL.to_vec(), |what| vec![what]);
-    if small && all {
+    if small && what.is_none() {
         parts.push(What::Sustained { span: SMALL_SPAN });
-        parts.push(What::Faults(faults::Order::small()));
     }
     let mut lines = Vec::new();
     for part in parts {
@@ -210,7 +196,7 @@ fn measure(what: Option<What>, small: bool) -> anyhow::Result<Vec<Line>> {
 }
 
 impl What {
-    fn name(&self) -> &'static str {
+    fn name(self) -> &'static str {
         match self {
             Self::Message { .. } => "message",
             Self::Batches { .. } => "batches",
@@ -226,8 +212,6 @@ impl What {
             Self::Breaker { .. } => "breaker",
             Self::Crash(_) => "crash",
             Self::Simulate(_) => "simulate",
-            Self::Failover { .. } => "failover",
-            Self::Faults(_) => "faults",
             Self::Sink { .. } => "sink",
         }
     }
@@ -247,8 +231,6 @@ async fn one(part: What, small: bool) -> anyhow::Result<Vec<Line>> {
         What::Stored { stored } => stored::measure(few(FEWER), if small { 6 * SMALL } else { stored }).await,
         What::Watched { messages } => watched::measure(few(messages)).await,
         What::Sustained { span } => sustained::measure(few(MESSAGES), if small { SMALL_SPAN } else { span }).await,
-        What::Failover { messages } => failover::measure(few(messages)).await,
-        What::Faults(order) => faults::measure(&order, small).await,
         What::Breaker { seeds } => Ok(breaker::measure(if small { 3 } else { seeds }, small)),
         What::Crash(_) | What::Simulate(_) | What::Sink { .. } => Ok(Vec::new()),
     }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 /// What each line begins with, once the counts before it are left away.
-const LINES: [&str; 29] = [
+const LINES: [&str; 23] = [
     "SMS, a request each",
     "e-mails in batches",
     "processor time of the daemon, each",
@@ -11,9 +11,6 @@ const LINES: [&str; 29] = [
     "letters of 20 KB",
     "SMS, 1000 at once",
     "of these accepted at the first attempt",
-    "e-mails, 1000 at once, nothing breaks",
-    "the provider refuses in the middle",
-    "the provider answers 503 in the middle",
     "SMS, 2 consoles, 100 clients, 1 deaf",
     "commits, 1 at once",
     "commits, 16 at once",
@@ -30,9 +27,6 @@ const LINES: [&str; 29] = [
     "SMS, 2,000 stored before: daemon, each",
     "disk with 2,600 sent, each",
     "sustained for 3 s, last window",
-    "refused at 10/s",
-    "5xx at 10/s",
-    "TLS expired at 10/s",
 ];
 
 #[test]
@@ -41,9 +35,7 @@ fn every_line_of_the_table_has_a_figure_and_a_yardstick() {
     let table = String::from_utf8_lossy(&ended.stdout);
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(ended.status.success(), "{table}\n{said}");
-    // A name is taken away from one daemon only in a world of its own, which not every machine gives.
-    let names = (!table.contains("gives a daemon no names of its own")).then_some("DNS failure at 10/s");
-    for what in LINES.into_iter().chain(names) {
+    for what in LINES {
         let rest = table.lines().find_map(|line| {
             let (before, rest) = line.split_once(what)?;
             before.chars().all(|letter| letter == ' ' || letter == ',' || letter.is_ascii_digit()).then_some(rest)
