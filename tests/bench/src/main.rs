@@ -44,7 +44,7 @@ struct Flags {
     small: bool,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum What {
     /// SMS through the daemon, an HTTP request each, beside a bare client on the same sink
     Message {
@@ -179,8 +179,9 @@ fn sink(latency: Duration) -> anyhow::Result<()> {
 /// Measures one part, or all; a part that fails is a line of the table, and the others are measured still.
 fn measure(what: Option<What>, small: bool) -> anyhow::Result<Vec<Line>> {
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
+    let all = what.is_none();
     let mut parts = what.map_or_else(|| ALL.to_vec(), |what| vec![what]);
-    if small && what.is_none() {
+    if small && all {
         parts.push(What::Sustained { span: SMALL_SPAN });
     }
     let mut lines = Vec::new();
@@ -196,7 +197,7 @@ fn measure(what: Option<What>, small: bool) -> anyhow::Result<Vec<Line>> {
 }
 
 impl What {
-    fn name(self) -> &'static str {
+    fn name(&self) -> &'static str {
         match self {
             Self::Message { .. } => "message",
             Self::Batches { .. } => "batches",

@@ -30,7 +30,10 @@ impl Scene {
         let body = support::email("m1", "ann@example.com");
         let sent = self.client.post(&self.url).bearer_auth("re_simulator").json(&body).send().await;
         match sent {
-            Ok(answer) => Ok(assert_eq!(answer.status(), 200)),
+            Ok(answer) => {
+                assert_eq!(answer.status(), 200);
+                Ok(())
+            }
             Err(error) => {
                 let mut said = error.to_string();
                 let mut cause = error.source();
