@@ -2,7 +2,7 @@
 //!
 //! A hold stops what it is over; nothing of it moves elsewhere. A drained provider takes nothing new, a preferred one comes
 //! first, a weighed one has that weight in its set. What is let go does not all begin in one moment: each lane waits a
-//! little longer, by chance, within [`SPREAD`]. A control whose time is over is in force until somebody has recorded that
+//! little longer, by chance, within five seconds. A control whose time is over is in force until somebody has recorded that
 //! it is not, so that nothing is let go that a restart would hold again.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
