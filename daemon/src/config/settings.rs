@@ -155,7 +155,8 @@ pub struct Dispatch {
     pub user_messages_per_hour: u32,
     /// Most messages of one user's campaigns on a day; 0 for no limit.
     pub user_messages_per_day: u32,
-    /// How old an attempt in doubt is before its absence from the provider's own list proves that it was not taken.
+    /// How old an attempt in doubt is before its absence from the provider's own list proves that it was not taken; zero: no
+    /// list is looked into.
     pub absent_after: Duration,
     /// Failures in a row after which a provider is suspect.
     pub failover_threshold: u32,
@@ -340,7 +341,7 @@ pub(super) fn dispatch(reader: &mut Reader<'_>) -> Dispatch {
         max_concurrent_messages: most,
         per_campaign_in_flight: share.min(most),
         batch_size: reader.at("dispatch.batch_size").integer(100, 50..=200),
-        absent_after: Duration::from_secs(reader.at("dispatch.absent_after_seconds").integer(600, 1..=86_400)),
+        absent_after: Duration::from_secs(reader.at("dispatch.absent_after_seconds").integer(0, 0..=86_400)),
         user_messages_per_hour: reader.at("dispatch.user_messages_per_hour").integer(0, 0..=100_000_000),
         user_messages_per_day: reader.at("dispatch.user_messages_per_day").integer(0, 0..=100_000_000),
         failover_threshold: reader

@@ -239,7 +239,7 @@ impl Shared {
             age: Duration::from_millis(age),
             channel: open.intent.channel,
             keys: traits.and_then(|traits| traits.keeps_keys),
-            lookup: traits.is_some_and(|traits| traits.lookup),
+            lookup: !self.settings.absent_after.is_zero() && traits.is_some_and(|traits| traits.lookup),
             absent_after: self.settings.absent_after,
             resend: account.is_some() && open.message.record.only_by().is_none() && rule().unwrap_or(false),
         })

@@ -38,7 +38,8 @@ pub struct Settings {
     pub compact_after: Duration,
     /// The state folder.
     pub state_dir: std::path::PathBuf,
-    /// How old an attempt in doubt is before its absence from a complete list proves that it was not taken.
+    /// How old an attempt in doubt is before its absence from a complete list proves that it was not taken; zero: no list is
+    /// looked into.
     pub absent_after: Duration,
     /// Most messages that one user may begin; `None` for no limit.
     pub per_user: Option<Limits>,
