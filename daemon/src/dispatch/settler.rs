@@ -93,11 +93,15 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             if now < due || stop.is_cancelled() {
                 continue;
             }
-            waits.insert(key, (now + wait, (wait * 2).min(LONGEST)));
             let account = shared.accounts().iter().find(|a| a.provider.name() == provider).cloned();
             // All of a request were sent in one moment, by one provider, for one campaign.
             let planned = members.first().map(|first| shared.step(first));
             let Some((next, account)) = planned.zip(account) else { continue };
+            if next == Step::Repeat && !account.may_repeat() {
+                // It was not asked, so the next look is not put off.
+                continue;
+            }
+            waits.insert(key, (now + wait, (wait * 2).min(LONGEST)));
             let done = match next {
                 Step::Repeat => settle(&shared, &account, members).await,
                 Step::LookUp { proves } => look_up(&shared, &account, &members, proves).await,
@@ -266,7 +270,7 @@ async fn settle(shared: &Arc<Shared>, account: &Arc<Account>, mut members: Vec<O
     let in_time = shared.asked_until(&first.intent).is_some_and(|until| shared.clock.now() < until);
     let organisation = shared.store().campaign(first.message.campaign)?.record.organisation;
     let lane = Lane { campaign: first.message.campaign, channel: first.intent.channel };
-    if !in_time || account.is_open() || shared.stops(lane, controls::organisation(&organisation), account) {
+    if !in_time || shared.stops(lane, controls::organisation(&organisation), account) {
         return Ok(());
     }
     if members.len() != first.intent.of as usize || !may_go(shared, first.message.campaign)? {
@@ -289,8 +293,7 @@ async fn settle(shared: &Arc<Shared>, account: &Arc<Account>, mut members: Vec<O
         );
         return Ok(());
     }
-    let Some(slots) = account.reserve(members.len()) else { return Ok(()) };
-    account.adjust(&slots, 1);
+    let Some(slots) = account.reserve_repeat() else { return Ok(()) };
     let begun = shared.clock.mono();
     let call = account.begin(slots.leave);
     failpoint::hit("dispatch.settler.before-repeat");

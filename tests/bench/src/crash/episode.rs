@@ -5,6 +5,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use usher_common::model::{BreakerState, ProviderRow};
+use usher_common::protocol::{Reply, Request};
 use usher_demo::{Desk, Stage};
 use usherd::failpoint::ARM;
 
@@ -16,8 +18,9 @@ use crate::crash::say;
 
 /// A failpoint that is not passed within this is a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Everything has settled within this after the last death.
-const REST: Duration = Duration::from_secs(90);
+/// Everything has settled within this after the last death and the last breaker that stood open, and within this in all.
+const REST: Duration = Duration::from_secs(60);
+const REST_AT_MOST: Duration = Duration::from_mins(7);
 /// The operator looks again after this.
 const LOOK: Duration = Duration::from_millis(60);
 /// Starts in which a failpoint of the start may have nothing to do.
@@ -211,6 +214,7 @@ impl Episode {
         self.wedding.finish(&desk).await?;
         let record = self.stage.simulator.record();
         let begun = Instant::now();
+        let mut well_since = begun;
         let books = loop {
             let (total, told) = (record.total(), self.telling.told());
             let reported = self.telling.far() == total;
@@ -220,9 +224,20 @@ impl Episode {
                 // The last message may have moved between two pages of these books; now nothing moves any more.
                 break Books::read(&desk).await?;
             }
-            if begun.elapsed() > REST {
+            let Reply::Providers(providers) = desk.ask(Request::Providers).await? else { bail!("no providers") };
+            let shut = |row: &ProviderRow| matches!(row.breaker, BreakerState::Open | BreakerState::HalfOpen);
+            if providers.iter().any(shut) {
+                // What the deaths brought about must pass first, and takes minutes after several in a row.
+                well_since = Instant::now();
+            }
+            if well_since.elapsed() > REST || begun.elapsed() > REST_AT_MOST {
                 let why = unrest.unwrap_or_else(|| "reports are not taken".to_owned());
-                bail!("not at rest {REST:?} after the last death: {why}\n{}", tail(&self.stage.log()));
+                let doubts = books::doubts(&desk).await?;
+                let first = doubts.first().map_or_else(String::new, |doubt| format!("\nthe first in doubt: {doubt:?}"));
+                // What it is about comes last: the ends of long logs are what is kept of them.
+                let log = tail(&self.stage.log());
+                let waited = begun.elapsed();
+                bail!("{log}\n{providers:?}{first}\nnot at rest {waited:.1?} after the last death: {why}");
             }
             tokio::time::sleep(LOOK).await;
         };
