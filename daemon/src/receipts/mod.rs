@@ -15,6 +15,6 @@ pub mod read;
 pub mod report;
 pub mod verify;
 
-pub use desk::{Desk, Filed};
+pub use desk::{Desk, Elsewhere, Filed};
 pub use read::{Heard, Unreadable, read};
 pub use report::{Kind, Reason, Report};

@@ -27,7 +27,7 @@ use crate::dispatch::{Dispatcher, Settings, Shared};
 use crate::failpoint::hurried;
 use crate::guests::GuestBook;
 use crate::monitor::{Board, Metrics};
-use crate::receipts::Desk;
+use crate::receipts::{Desk, Elsewhere};
 use crate::store::Store;
 use crate::store::engine::{Engine, IndexStart, Options, StartReport};
 use crate::vault::{RootOrigin, Vault};
@@ -105,6 +105,7 @@ pub async fn run(loaded: Loaded, sources: Sources, logging: Logging) -> anyhow::
         tracing::info!(address = %tcp.local_addr().unwrap_or(listener.address), "the operator port is open");
         sessions.spawn(async move { doors.serve_tcp(tcp).await });
     }
+    let receipts = receipts.with_fallback(Arc::clone(&shared) as Arc<dyn Elsewhere>);
     open_hooks(config, receipts, &shared, &metrics, &clock, (&closing, &sessions)).await?;
     let upkeep = tokio::spawn(keep_up(store.clone(), Arc::clone(&shared), config.store.checkpoint_interval));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

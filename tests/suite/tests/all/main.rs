@@ -6,6 +6,7 @@ mod again;
 mod bad_input;
 mod big_lists;
 mod crash;
+mod fallback;
 mod four_channels;
 mod house;
 mod lists;
