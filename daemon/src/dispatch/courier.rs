@@ -474,7 +474,7 @@ async fn send(shared: &Arc<Shared>, load: &Load, leave: Leave, request: Request,
                 record: claim.record,
                 attempt,
                 next,
-                by_provider_id: !account.provider.echoes(),
+                by_provider_id: shared.goes_by_its_id(account),
             };
             Entry { write, permit: member.permit }
         })

@@ -33,6 +33,7 @@ mod fallback;
 #[cfg(test)]
 mod house;
 mod ledger;
+mod lookup;
 mod next;
 mod planner;
 mod prober;

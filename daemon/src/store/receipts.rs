@@ -111,11 +111,14 @@ pub(super) fn run(campaign: CampaignId, first: u64, count: u64) -> Option<Change
 
 /// The row by which a message is found by its provider's id, where that is needed.
 pub(super) fn carried(outcome: &OutcomeWrite, day: i64) -> Option<Change> {
-    let (id, attempt) = (outcome.message, &outcome.attempt);
-    (outcome.by_provider_id && !attempt.provider_id.is_empty()).then(|| {
-        let key = space::on_day(day, &carried_hash(&attempt.provider, &attempt.provider_id));
-        put(space::CARRIED, key, 0, &(outcome.lane.campaign.0, id.0))
-    })
+    let (id, attempt) = ((outcome.lane.campaign, outcome.message), &outcome.attempt);
+    (outcome.by_provider_id && !attempt.provider_id.is_empty())
+        .then(|| by_their_id(&attempt.provider, &attempt.provider_id, id, day))
+}
+
+fn by_their_id(provider: &str, provider_id: &str, (campaign, id): (CampaignId, MessageId), day: i64) -> Change {
+    let key = space::on_day(day, &carried_hash(provider, provider_id));
+    put(space::CARRIED, key, 0, &(campaign.0, id.0))
 }
 
 fn carried_hash(provider: &str, provider_id: &str) -> [u8; 16] {
@@ -381,6 +384,10 @@ fn moves_on(
     if newly {
         changes.push(counts::provider(*campaign, lane.channel, &moved.provider, 1));
         changes.push(counts::accepted_on(day, 1));
+        if !moved.provider_id.is_empty() {
+            // A list may be looked through for others.
+            changes.push(by_their_id(&moved.provider, &moved.provider_id, (*campaign, *id), day));
+        }
     }
     if to == MessageState::Failed && from != MessageState::Failed {
         changes.push(counts::reason(*campaign, &moved.why, 1));
