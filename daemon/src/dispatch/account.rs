@@ -11,6 +11,7 @@ use super::breaker::probing::Outlook;
 use super::breaker::{Call, Leave, Settings};
 use super::concurrency::Concurrency;
 use super::route::{Room, Steered};
+use super::senders::Senders;
 use super::weight::Weight;
 use super::{Breaker, Candidate, Dice, Pace, Permit, RetryBudget, Spacing};
 use crate::clock::Clock;
@@ -52,6 +53,7 @@ struct State {
     window: Window,
     concurrency: Concurrency,
     weight: Weight,
+    senders: Senders,
     dice: Dice,
     in_flight: u32,
     accepted: u64,
@@ -105,6 +107,7 @@ impl Account {
             window: Window::default(),
             concurrency: Concurrency::new(setup.max_in_flight),
             weight: Weight::new(setup.weight, now),
+            senders: Senders::default(),
             dice: Dice::seeded(seed),
             in_flight: 0,
             accepted: 0,
@@ -271,6 +274,25 @@ impl Account {
         state.failures += u64::from(failed);
         state.window.record(now, accepted, failed, latency);
         turn(state, now)
+    }
+
+    /// Until when it is asked nothing in the name of an organisation, whose sender it refuses; `None` when it may.
+    pub fn refuses_until(&self, organisation: u64) -> Option<Duration> {
+        let now = self.clock.mono();
+        self.state().senders.until(organisation, now)
+    }
+
+    /// Notes what these answers say of an organisation's sender; whether it is newly refused.
+    pub fn on_sender(&self, organisation: u64, answers: &[Answer]) -> bool {
+        let refused = |answer: &Answer| {
+            answer.class == OutcomeClass::Unusable && answer.scope == Some(crate::providers::Scope::Sender)
+        };
+        let (now, mut guard) = (self.clock.mono(), self.state());
+        let state = &mut *guard;
+        if answers.iter().any(|answer| answer.class == OutcomeClass::Accepted) {
+            state.senders.on_accepted(organisation);
+        }
+        answers.iter().any(refused) && state.senders.on_refused(organisation, now, &self.breaker, &mut state.dice)
     }
 
     /// What is known of it when its next probe is planned; `busy`: a campaign of its channel runs, or is due soon.

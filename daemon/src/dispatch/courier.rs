@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use usher_common::model::{AttemptNo, Channel, MessageId, OutcomeClass};
+use usher_common::protocol::Level;
 
 use super::account::{Account, Slots};
 use super::breaker::{Call, Leave};
@@ -78,7 +79,7 @@ pub(super) async fn carry(shared: Arc<Shared>, ledger: mpsc::Sender<Entry>, mut 
     if shared.stops(lane, organisation, &load.account) {
         // Held or drained while they were composed: they go back as they were.
         let claims = requests.iter().flat_map(|request| &request.members).map(|member| member.ready.claim.id);
-        shared.store().release(&claims.collect::<Vec<_>>());
+        shared.let_go(lane, &claims.collect::<Vec<_>>());
         requests.clear();
     }
     // What goes alone needs more requests than were reserved, what was refused fewer.
@@ -113,7 +114,7 @@ async fn judge(shared: &Shared, load: &mut Load) -> Vec<Request> {
         Ok(kit) => kit,
         Err(error) => {
             tracing::error!(campaign = %lane.campaign, %error, "a campaign's words cannot be read");
-            shared.store().release(&claims.iter().map(|c| c.id).collect::<Vec<_>>());
+            shared.let_go(lane, &claims.iter().map(|c| c.id).collect::<Vec<_>>());
             return Vec::new();
         }
     };
@@ -346,7 +347,7 @@ pub(super) async fn refuse(shared: &Shared, lane: Lane, refusals: &[(Claim, Next
         Ok(()) => {}
         // Cancelled or paused meanwhile, or a claim was taken back: whoever has them now judges anew.
         Err(Error::Changed { .. }) => {
-            shared.store().release(&refusals.iter().map(|(claim, _)| claim.id).collect::<Vec<_>>());
+            shared.let_go(lane, &refusals.iter().map(|(claim, _)| claim.id).collect::<Vec<_>>());
         }
         Err(error) => shared.fail(format!("refused messages could not be recorded: {error}")),
     }
@@ -377,7 +378,7 @@ async fn make_durable(shared: &Shared, load: &mut Load, requests: Vec<Request>) 
             Ok(()) => durable.push(request),
             Err(Error::Changed { .. }) => {
                 let ids: Vec<_> = request.members.iter().map(|m| m.ready.claim.id).collect();
-                shared.store().release(&ids);
+                shared.let_go(load.lane, &ids);
                 load.account.done(load.slots.leave);
             }
             Err(error) => {
@@ -442,6 +443,9 @@ async fn send(shared: &Arc<Shared>, load: &Load, leave: Leave, request: Request,
         failpoint::hit("dispatch.request.answered");
         let latency = shared.clock.mono().saturating_sub(begun);
         count(shared, account, call, &answers, latency);
+        if account.on_sender(load.organisation, &answers) {
+            refuses_sender(shared, account, load.lane, &answers);
+        }
         answers
     };
     account.done(leave);
@@ -457,7 +461,7 @@ async fn send(shared: &Arc<Shared>, load: &Load, leave: Leave, request: Request,
                 now: shared.clock.now(),
                 expires: None,
                 backoff: account.backoff(claim.record.attempts.len() as u32 + 1),
-                elsewhere: elsewhere(shared, account, &claim),
+                elsewhere: elsewhere(shared, account, load.organisation, &claim),
                 alternative: alternative(shared, account, &claim.record),
                 in_batch,
             };
@@ -479,6 +483,15 @@ async fn send(shared: &Arc<Shared>, load: &Load, leave: Leave, request: Request,
             Entry { write, permit: member.permit }
         })
         .collect()
+}
+
+/// Tells that a provider does not take an organisation's sender.
+fn refuses_sender(shared: &Shared, account: &Account, lane: Lane, answers: &[Answer]) {
+    let organisation = shared.kit(lane.campaign).map_or_else(|_| String::new(), |kit| kit.organisation.name.clone());
+    let code = answers.iter().find(|answer| answer.class == OutcomeClass::Unusable).map_or("", |answer| &answer.code);
+    let text =
+        format!("it refuses the sender of organisation {organisation} ({code}): verify it there, or set another");
+    shared.board.tell(shared.clock.now(), Level::Error, format!("provider {}", account.provider.name()), text);
 }
 
 /// The answer for a message that was kept back at the last moment.
@@ -542,12 +555,13 @@ fn alternative(shared: &Shared, account: &Account, record: &MessageRecord) -> bo
 }
 
 /// Whether another provider of the channel could still be asked, that this message has not been through.
-fn elsewhere(shared: &Shared, account: &Account, claim: &Claim) -> bool {
+fn elsewhere(shared: &Shared, account: &Account, organisation: u64, claim: &Claim) -> bool {
     shared.accounts().iter().any(|other| {
         let name = other.provider.name();
         other.channel() == claim.lane.channel
             && name != account.provider.name()
             && shared.carries(other)
+            && other.refuses_until(organisation).is_none()
             && !claim.record.is_barred_at(name)
             && !claim.record.attempts.iter().any(|a| a.provider == name)
     })

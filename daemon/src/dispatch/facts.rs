@@ -13,7 +13,7 @@ use super::route::{Room, Steered};
 use super::shared::{LaneState, Shared};
 use super::steering::SteerError;
 use super::why::{Allowed, Facts, explain};
-use super::{Route, Why, route};
+use super::{Candidate, Route, Why, route};
 use crate::campaigns::CampaignError;
 use crate::clock::utc;
 use crate::store::{CampaignRow, Error, Lane, Payer};
@@ -91,7 +91,7 @@ impl Shared {
         if !row.record.expanded {
             facts.blocks.extend(self.no_room().map(|text| Bind { limit: Limit::Room, text, until: None }));
         }
-        self.flow_facts(lane.channel, &mut facts);
+        self.flow_facts(lane.channel, organisation, &mut facts);
         if waiting > 0 {
             let payers = row.record.payers();
             let room = self.quota_room(&payers, now)?;
@@ -119,9 +119,10 @@ impl Shared {
     }
 
     /// What stands in the way at the providers of a channel, and how fast those that can carry it are.
-    fn flow_facts(&self, channel: Channel, facts: &mut Facts) {
+    fn flow_facts(&self, channel: Channel, organisation: u64, facts: &mut Facts) {
         let (now, mono) = (self.clock.now(), self.clock.mono());
-        let candidates = self.candidates(channel);
+        let candidates = self.candidates_for(channel, organisation);
+        let refuses = |n: &Candidate| self.accounts[n.provider].refuses_until(organisation).is_some();
         if let Route::Hold(hold) = route(&candidates, &[], false, 0.5, mono) {
             let concerned = candidates.iter().filter(|candidate| match hold.why {
                 Why::Held => candidate.steered == Steered::Held,
@@ -134,6 +135,15 @@ impl Shared {
             let (limit, text) = match hold.why {
                 Why::NoProvider => (Limit::Provider, format!("no provider of {channel} is configured")),
                 Why::Drained => (Limit::Drain, format!("{names}: drained, and nothing else carries {channel}")),
+                Why::Breaker if candidates.iter().any(refuses) => {
+                    let refusing: Vec<&str> = candidates
+                        .iter()
+                        .filter(|c| refuses(c))
+                        .map(|c| self.accounts[c.provider].provider.name())
+                        .collect();
+                    let text = format!("{} refuses this organisation's sender", refusing.join(" and "));
+                    (Limit::Breaker, text)
+                }
                 Why::Breaker => (Limit::Breaker, format!("the breaker of {names} is open")),
                 Why::Paused => (Limit::Throttling, format!("{names} asked us to wait")),
                 Why::Held => (Limit::Hold, format!("provider {names} is held, and its messages with it")),

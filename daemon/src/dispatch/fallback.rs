@@ -34,7 +34,7 @@ const LEASE: Duration = Duration::from_mins(1);
 
 /// Lets waiting messages change their channel, until `stop` is cancelled.
 pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
-    let mut silent: BTreeMap<Channel, Duration> = BTreeMap::new();
+    let mut silent: BTreeMap<(Channel, u64), Duration> = BTreeMap::new();
     let mut rests: BTreeMap<Lane, Duration> = BTreeMap::new();
     loop {
         tokio::select! {
@@ -43,21 +43,20 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             () = tokio::time::sleep(failpoint::hurried(LOOK, HURRY)) => {}
         }
         let now = shared.clock.mono();
-        for channel in Channel::ALL {
-            if shared.takes(channel) {
-                silent.remove(&channel);
-            } else {
-                silent.entry(channel).or_insert(now);
-            }
-        }
         rests.retain(|_, until| now < *until);
-        for (lane, state) in shared.lanes() {
-            let Some(since) = silent.get(&lane.channel) else { continue };
+        let lanes = shared.lanes();
+        silent.retain(|(channel, organisation), _| !shared.takes(*channel, *organisation));
+        for (lane, state) in lanes {
+            let whose = (lane.channel, state.organisation);
+            if shared.takes(whose.0, whose.1) {
+                continue;
+            }
+            let since = silent.entry(whose).or_insert(now);
             let over = now.saturating_sub(*since);
             if rests.contains_key(&lane) || shared.held(lane, state.organisation).is_some() || stop.is_cancelled() {
                 continue;
             }
-            match move_on(&shared, lane, over).await {
+            match move_on(&shared, (lane, state.organisation), over).await {
                 Ok(Moved::None) => drop(rests.insert(lane, now + REST)),
                 Ok(Moved::Some | Moved::NoneThere) => {}
                 Err(error) => return shared.fail(format!("messages could not change their channel: {error}")),
@@ -77,7 +76,7 @@ enum Moved {
 }
 
 /// Moves what waits in a lane whose channel has been silent for so long.
-async fn move_on(shared: &Shared, lane: Lane, silent: Duration) -> Result<Moved, Error> {
+async fn move_on(shared: &Shared, (lane, organisation): (Lane, u64), silent: Duration) -> Result<Moved, Error> {
     let Ok(kit) = shared.kit(lane.campaign) else { return Ok(Moved::NoneThere) };
     let after = failpoint::hurried(kit.organisation.fallback_after, HURRY);
     if kit.organisation.fallback_to.is_empty() || silent < after {
@@ -96,7 +95,7 @@ async fn move_on(shared: &Shared, lane: Lane, silent: Duration) -> Result<Moved,
         };
         let mut changes: Vec<(Claim, Next)> = Vec::new();
         for claim in claims {
-            match shared.way_down(&kit, claim.id.message, &claim.record).filter(|to| shared.takes(*to)) {
+            match shared.way_down(&kit, claim.id.message, &claim.record).filter(|to| shared.takes(*to, organisation)) {
                 Some(to) => changes.push((claim, Next::Switch { to, why: format!("{why}: goes by {to}") })),
                 None => stay.push(claim.id),
             }
@@ -108,7 +107,8 @@ async fn move_on(shared: &Shared, lane: Lane, silent: Duration) -> Result<Moved,
             courier::refuse(shared, lane, &changes, audit(lane, &changes, &why)).await;
         }
     };
-    shared.store().release(&stay);
+    shared.let_go(lane, &stay);
+    shared.wake.notify_one();
     for (to, n) in &moved {
         let text = format!("{why}: {n} messages go by {to} instead");
         shared.board.tell(shared.clock.now(), Level::Warning, format!("campaign {}", lane.campaign), text);
@@ -127,9 +127,11 @@ fn audit(lane: Lane, changes: &[(Claim, Next)], why: &str) -> Vec<AuditEntry> {
 }
 
 impl Shared {
-    /// Whether a provider of a channel takes messages now.
-    fn takes(&self, channel: Channel) -> bool {
-        self.accounts().iter().any(|account| account.channel() == channel && self.carries(account))
+    /// Whether a provider of a channel takes messages of an organisation now.
+    fn takes(&self, channel: Channel, organisation: u64) -> bool {
+        self.accounts().iter().any(|account| {
+            account.channel() == channel && self.carries(account) && account.refuses_until(organisation).is_none()
+        })
     }
 
     /// What becomes of a message after an answer by which it failed: it goes by the next channel of its guest, where it may.

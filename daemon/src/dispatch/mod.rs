@@ -38,6 +38,7 @@ mod next;
 mod planner;
 mod prober;
 mod publisher;
+mod senders;
 mod settler;
 mod shared;
 mod steering;

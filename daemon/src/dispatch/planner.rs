@@ -70,6 +70,7 @@ fn plan(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, fair: &mut Fair) -> 
     let mut rest = LOOK;
     let mut ready: BTreeMap<LaneId, Lane> = BTreeMap::new();
     let mut payers: BTreeMap<Lane, Arc<[Payer]>> = BTreeMap::new();
+    let mut touched: BTreeMap<Lane, u64> = BTreeMap::new();
     for (lane, state) in shared.lanes() {
         let id = fair_id(lane, &state);
         if let Some(hold) = shared.held(lane, state.organisation) {
@@ -90,6 +91,7 @@ fn plan(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, fair: &mut Fair) -> 
             fair.join(id);
             ready.insert(id, lane);
             payers.insert(lane, Arc::clone(&state.payers));
+            touched.insert(lane, state.touched);
         } else {
             fair.leave(id);
         }
@@ -98,17 +100,13 @@ fn plan(shared: &Arc<Shared>, ledger: &mpsc::Sender<Entry>, fair: &mut Fair) -> 
         let Some((id, granted)) = fair.next(|id| ready.contains_key(&id)) else { break };
         let Some(&lane) = ready.get(&id) else { break };
         let payers = payers.get(&lane).map_or(&[][..], |payers| &payers[..]);
-        match take_turn(shared, ledger, (lane, payers), granted as usize)? {
+        match take_turn(shared, ledger, (lane, id.organisation, payers), granted as usize)? {
             TurnEnd::Took(n) => {
                 fair.charge(id, n as u32);
                 shared.lane(lane, |state| state.hold = None);
             }
             TurnEnd::Empty => {
-                shared.lane(lane, |state| {
-                    state.empty = true;
-                    state.hold = None;
-                    state.moved = now;
-                });
+                shared.found_empty(lane, touched.get(&lane).copied().unwrap_or_default());
                 fair.leave(id);
                 ready.remove(&id);
             }
@@ -151,11 +149,11 @@ fn fair_id(lane: Lane, state: &LaneState) -> LaneId {
 fn take_turn(
     shared: &Arc<Shared>,
     ledger: &mpsc::Sender<Entry>,
-    (lane, payers): (Lane, &[Payer]),
+    (lane, organisation, payers): (Lane, u64, &[Payer]),
     granted: usize,
 ) -> Result<TurnEnd, Error> {
     let now = shared.clock.mono();
-    let candidates = shared.candidates(lane.channel);
+    let candidates = shared.candidates_for(lane.channel, organisation);
     let account = match route(&candidates, &[], false, shared.throw(), now) {
         Route::Send { provider, .. } => &shared.accounts[provider],
         Route::Hold(hold) => return Ok(TurnEnd::Held(hold)),
@@ -179,7 +177,7 @@ fn take_turn(
     let mut groups: BTreeMap<usize, Vec<Claim>> = BTreeMap::new();
     let mut put_off = Vec::new();
     for claim in claims {
-        match route_one(shared, &claim, now) {
+        match route_one(shared, &claim, organisation, now) {
             Route::Send { provider, .. } | Route::Repeat { provider, .. } => {
                 groups.entry(provider).or_default().push(claim);
             }
@@ -208,8 +206,8 @@ fn take_turn(
 }
 
 /// Routes one message by what it has been through.
-fn route_one(shared: &Shared, claim: &Claim, now: Duration) -> Route {
-    let mut candidates = shared.candidates(claim.lane.channel);
+fn route_one(shared: &Shared, claim: &Claim, organisation: u64, now: Duration) -> Route {
+    let mut candidates = shared.candidates_for(claim.lane.channel, organisation);
     for candidate in &mut candidates {
         let name = shared.accounts[candidate.provider].provider.name();
         candidate.enabled = !claim.record.is_barred_at(name) && claim.record.only_by().is_none_or(|only| only == name);
@@ -239,10 +237,10 @@ fn send_off(
     let slots = account.reserve(claims.len());
     let n = slots.as_ref().map_or(0, |s| s.messages as usize);
     let back = claims.split_off(n.min(claims.len()));
-    shared.store().release(&back.iter().map(|c| c.id).collect::<Vec<_>>());
+    shared.let_go(lane, &back.iter().map(|c| c.id).collect::<Vec<_>>());
     let Some(slots) = slots else { return Ok(0) };
     let Ok(permit) = Arc::clone(&shared.permits).try_acquire_many_owned(n as u32) else {
-        shared.store().release(&claims.iter().map(|c| c.id).collect::<Vec<_>>());
+        shared.let_go(lane, &claims.iter().map(|c| c.id).collect::<Vec<_>>());
         account.adjust(&slots, 0);
         return Ok(0);
     };

@@ -17,7 +17,7 @@ use crate::campaigns::compose::Kit;
 use crate::campaigns::{CampaignError, Campaigns};
 use crate::clock::Clock;
 use crate::monitor::{Board, Metrics, Window};
-use crate::store::{CampaignRecord, Error, Lane, OpenIntent, Payer, Store};
+use crate::store::{CampaignRecord, ClaimId, Error, Lane, OpenIntent, Payer, Store};
 
 /// How dispatch is set up.
 #[derive(Debug, Clone)]
@@ -58,10 +58,25 @@ pub(super) struct LaneState {
     pub(super) in_flight: usize,
     /// Nothing was found at the last look, and nothing came since.
     pub(super) empty: bool,
+    /// How often something came to it, or left it.
+    pub(super) touched: u64,
     /// Why it cannot send now, and until when at least.
     pub(super) hold: Option<Hold>,
     /// When something last went out or came of it, or began to be bound no longer.
     pub(super) moved: Duration,
+}
+
+impl LaneState {
+    fn touch(&mut self) {
+        self.empty = false;
+        self.touched += 1;
+    }
+
+    fn found_empty(&mut self, touched: u64, now: Duration) {
+        self.empty = self.touched == touched;
+        self.hold = None;
+        self.moved = now;
+    }
 }
 
 #[derive(Default)]
@@ -274,9 +289,23 @@ impl Shared {
     /// Something came to a lane, or left it.
     pub fn touched(&self, lane: Lane) {
         if let Some(state) = self.inner().lanes.get_mut(&lane) {
-            state.empty = false;
+            state.touch();
         }
         self.look(lane.campaign);
+    }
+
+    /// Lets go of claims on messages of a lane, which is not empty then.
+    pub(super) fn let_go(&self, lane: Lane, claims: &[ClaimId]) {
+        if !claims.is_empty() {
+            self.store().release(claims);
+            self.lane(lane, LaneState::touch);
+        }
+    }
+
+    /// Nothing was found in a lane by a look that began when it was touched so often; what came meanwhile is still there.
+    pub(super) fn found_empty(&self, lane: Lane, touched: u64) {
+        let now = self.clock.mono();
+        self.lane(lane, |state| state.found_empty(touched, now));
     }
 
     pub(super) fn take_to_publish(&self) -> BTreeSet<CampaignId> {
@@ -432,5 +461,22 @@ impl Shared {
             row
         });
         rows.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_while_a_lane_is_looked_at_is_not_taken_for_nothing() {
+        let mut lane = LaneState::default();
+        lane.touch();
+        let looked = lane.touched;
+        lane.touch();
+        lane.found_empty(looked, Duration::ZERO);
+        assert!(!lane.empty, "it came after the look had begun");
+        lane.found_empty(lane.touched, Duration::ZERO);
+        assert!(lane.empty);
     }
 }

@@ -3,6 +3,7 @@
 //! | state | longest age | then |
 //! |---|---|---|
 //! | held, queued | its campaign's time | it expires, whatever holds it (`director`) |
+//! | queued, and its lane taken for empty | five seconds | it is looked at again (here) |
 //! | queued, free to go | a minute without an outcome in its lane | an error is told, on the overview and in the log (here) |
 //! | sending | five minutes | it is in doubt (`settler`) |
 //! | unknown | as `doubt` says, step by step | it is left to an operator, and told on the overview with its age |
@@ -36,8 +37,22 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             () = tokio::time::sleep(LOOK) => {}
         }
         let now = shared.clock.mono();
+        let lanes = shared.lanes();
+        for (lane, state) in &lanes {
+            if state.empty && state.in_flight == 0 {
+                match shared.store().has_waiting(*lane) {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        // No way to this is known; whoever finds one mends it there.
+                        tracing::error!(campaign = %lane.campaign, channel = %lane.channel, "a lane was taken for empty and is not");
+                        shared.touched(*lane);
+                    }
+                    Err(error) => return shared.fail(format!("a lane could not be looked at: {error}")),
+                }
+            }
+        }
         let still: BTreeSet<Lane> =
-            shared.lanes().into_iter().filter(|(_, state)| is_still(state, now)).map(|(lane, _)| lane).collect();
+            lanes.into_iter().filter(|(_, state)| is_still(state, now)).map(|(lane, _)| lane).collect();
         for lane in still.difference(&known) {
             tell(&shared, *lane, Level::Error, "due messages and no outcome for a minute: see `usher campaign why`");
         }

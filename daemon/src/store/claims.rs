@@ -188,6 +188,16 @@ impl Store {
         rewind(&mut self.claims.table(), lane, message);
     }
 
+    /// Whether any message of the lane waits for its turn, claimed or not.
+    pub fn has_waiting(&self, lane: Lane) -> Result<bool, Error> {
+        for row in self.engine.scan_prefix(space::QUEUE, &space::lane(lane.campaign, lane.channel)) {
+            if row?.1.bits().is_some_and(|bits| bits != 0) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The earliest time for which a message of the lane waits.
     pub fn next_retry(&self, lane: Lane) -> Result<Option<Timestamp>, Error> {
         let prefix = space::lane(lane.campaign, lane.channel);

@@ -299,8 +299,8 @@ impl Breaker {
         let failed = match class {
             OutcomeClass::Accepted => false,
             OutcomeClass::NotSent | OutcomeClass::Unknown => true,
-            // A country that is not enabled says nothing about the others.
-            OutcomeClass::Unusable if !matches!(scope, Some(Scope::Region | Scope::Recipient)) => {
+            // A country that is not enabled says nothing about the others, a sender that is refused nothing about others'.
+            OutcomeClass::Unusable if matches!(scope, None | Some(Scope::Account)) => {
                 return self.open(Cause::Unusable, now, dice);
             }
             OutcomeClass::Recipient | OutcomeClass::Refused | OutcomeClass::Throttled | OutcomeClass::Unusable => {

@@ -18,7 +18,7 @@ use super::account::Account;
 use super::controls::Controls;
 use super::route::Steered;
 use super::shared::Shared;
-use super::{Candidate, Hold, Why};
+use super::{Candidate, Hold, Permit, Why};
 use crate::clock;
 use crate::store::{AuditEntry, By, Error, Lane};
 pub use error::SteerError;
@@ -103,6 +103,17 @@ impl Shared {
     /// The accounts of a channel as the router sees them, best first.
     pub(super) fn candidates(&self, channel: Channel) -> Vec<Candidate> {
         self.candidates_under(&self.controls(), channel)
+    }
+
+    /// The same for an organisation: who refuses its sender does not carry its messages.
+    pub(super) fn candidates_for(&self, channel: Channel, organisation: u64) -> Vec<Candidate> {
+        let mut candidates = self.candidates(channel);
+        for candidate in &mut candidates {
+            if let Some(until) = self.accounts[candidate.provider].refuses_until(organisation) {
+                candidate.permit = Permit::No { until };
+            }
+        }
+        candidates
     }
 
     fn candidates_under(&self, controls: &Controls, channel: Channel) -> Vec<Candidate> {

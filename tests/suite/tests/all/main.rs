@@ -14,6 +14,7 @@ mod mailserver;
 mod main_job;
 mod postfix;
 mod receipts;
+mod senders;
 mod steering;
 mod terminal;
 mod unsettled;
