@@ -44,7 +44,7 @@ pub struct Filed {
 }
 
 impl Filed {
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.campaigns.extend(other.campaigns);
         self.moved += other.moved;
         self.doubled += other.doubled;
@@ -67,7 +67,7 @@ impl Desk {
         Self { book, clock }
     }
 
-    fn store(&self) -> &Store {
+    pub(super) fn store(&self) -> &Store {
         self.book.store()
     }
 
@@ -265,7 +265,7 @@ impl Desk {
     }
 
     /// The suppression hash of an address as a provider writes it.
-    fn hash(&self, channel: Channel, address: &str) -> Option<[u8; 16]> {
+    pub(super) fn hash(&self, channel: Channel, address: &str) -> Option<[u8; 16]> {
         let address = match channel {
             Channel::Email => EmailAddress::parse(address).ok()?.stored,
             Channel::Sms | Channel::WhatsApp => Some(address).filter(|number| number.starts_with('+'))?.to_owned(),
@@ -275,7 +275,7 @@ impl Desk {
     }
 
     /// The same of the guest's address as it is now.
-    fn guest_hash(&self, held: &HeldMessage, channel: Channel) -> Option<[u8; 16]> {
+    pub(super) fn guest_hash(&self, held: &HeldMessage, channel: Channel) -> Option<[u8; 16]> {
         let row = self.book.get(held.record.list, held.record.guest).ok()??;
         Some(self.book.suppression_hash(channel, address_on(&row.guest, channel)?))
     }
@@ -316,4 +316,4 @@ fn suppress(write: &mut ReceiptWrite, hash: [u8; 16], reason: Reason, provider: 
 
 #[cfg(test)]
 #[path = "desk_tests.rs"]
-mod tests;
+pub(super) mod tests;

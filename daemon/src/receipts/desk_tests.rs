@@ -18,14 +18,14 @@ use crate::vault::Vault;
 const NOW: Timestamp = Timestamp(1_795_341_600_000);
 
 /// Two guests, and one mail to each under way at `resend`.
-struct House {
+pub(in crate::receipts) struct House {
     _folder: tempfile::TempDir,
-    desk: Desk,
+    pub(in crate::receipts) desk: Desk,
     claims: Vec<Claim>,
 }
 
 impl House {
-    async fn new() -> Self {
+    pub(in crate::receipts) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         let vault = Arc::new(Vault::open(folder.path(), None).unwrap().0);
@@ -81,7 +81,7 @@ impl House {
     }
 
     /// The provider's answers come in.
-    async fn answered(&self, next: &Next, class: OutcomeClass, provider_id: &str) {
+    pub(in crate::receipts) async fn answered(&self, next: &Next, class: OutcomeClass, provider_id: &str) {
         let outcome = |claim: &Claim| OutcomeWrite {
             lane: claim.lane,
             message: claim.id.message,
@@ -104,7 +104,11 @@ impl House {
         self.desk.store().record_outcomes(&by(), &writes, 1).await.unwrap();
     }
 
-    fn state(&self, n: usize) -> MessageState {
+    pub(in crate::receipts) fn message(&self, n: usize) -> MessageId {
+        self.claims[n].id.message
+    }
+
+    pub(in crate::receipts) fn state(&self, n: usize) -> MessageState {
         self.desk.store().held(self.claims[n].id.message).unwrap().unwrap().state()
     }
 
@@ -117,7 +121,7 @@ impl House {
         self.desk.file("resend", reports).await.unwrap()
     }
 
-    fn is_suppressed(&self, address: &str) -> Option<String> {
+    pub(in crate::receipts) fn is_suppressed(&self, address: &str) -> Option<String> {
         let hash = self.desk.hash(Channel::Email, address).unwrap();
         self.desk.store().suppression(&hash).unwrap().map(|record| record.reason)
     }
