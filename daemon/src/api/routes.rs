@@ -174,6 +174,7 @@ async fn campaign(
                 "states": counts(&row.counts),
                 "channels": detail.channels.iter().map(|c| json!({
                     "channel": c.channel.as_str(), "states": counts(&c.counts), "providers": c.providers,
+                    "sent": c.sent(), "deeds": c.deeds,
                 })).collect::<Vec<_>>(),
                 "rate_per_second": row.rate,
                 "eta_seconds": row.eta_seconds,

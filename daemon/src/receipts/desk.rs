@@ -31,7 +31,7 @@ pub struct Desk {
 /// What reports came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filed {
-    /// Campaigns of which messages moved.
+    /// Campaigns of which messages moved, or guests did something with them.
     pub campaigns: BTreeSet<CampaignId>,
     /// Messages that moved.
     pub moved: u64,
@@ -119,6 +119,7 @@ impl Desk {
             let empty = write.moves.is_empty()
                 && write.heard.is_empty()
                 && write.suppress.is_empty()
+                && write.deeds.is_empty()
                 && write.wait.is_empty()
                 && write.found.is_empty();
             if empty {
@@ -190,17 +191,22 @@ impl Desk {
         kind: Kind,
         hash: Option<[u8; 16]>,
     ) -> Result<bool, Error> {
-        if kind.says() == Says::Nothing {
+        let deed = kind.deed();
+        if kind.says() == Says::Nothing && deed.is_none() {
             return Ok(false);
         }
         let Some(held) = self.find(provider, report)? else {
-            return Ok(report.message.is_some() || !report.provider_id.is_empty());
+            // Opens of strangers' letters, where an account is shared, must not push out what may still find its message.
+            return Ok(kind.says() != Says::Nothing && (report.message.is_some() || !report.provider_id.is_empty()));
         };
         let (id, channel) = (held.id, held.record.channel);
         let reporter = self.reporter(provider, report, hash, &held);
         let state = draft.moving.get(&id).map_or(held.state(), |moved| moved.to);
         let to = match becomes(state, reporter, kind.says()) {
             Becomes::Waits => return Ok(true),
+            Becomes::Stays if deed.is_some() && state == MessageState::Sending && reporter != Reporter::Stranger => {
+                return Ok(true);
+            }
             Becomes::Stays => None,
             Becomes::Moves(to) => Some(to),
         };
@@ -210,6 +216,11 @@ impl Desk {
             && let Some(hash) = self.guest_hash(&held, channel)
         {
             suppress(&mut draft.write, hash, reason, provider, &report.code, self.clock.now());
+        }
+        if let Some(deed) = deed.filter(|_| reporter != Reporter::Stranger) {
+            let done = draft.write.deeds.entry((held.campaign, id)).or_insert_with(|| (channel, BTreeSet::new()));
+            done.1.insert(deed);
+            draft.filed.campaigns.insert(held.campaign);
         }
         let Some(to) = to else { return Ok(false) };
         let why = match (to, kind) {

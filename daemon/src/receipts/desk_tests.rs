@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use usher_common::model::{AttemptNo, CampaignState, GuestId, ListId};
+use usher_common::model::{AttemptNo, CampaignState, Deeds, GuestId, ListId};
 
 use super::*;
 use crate::guests::{Intake, Source};
@@ -207,4 +207,27 @@ async fn reports_that_come_at_once_do_not_get_into_each_others_way() {
     assert_eq!(filed.iter().map(|filed| filed.doubled).sum::<u64>(), 0);
     // Sent and soft bounces for the one, nothing but delivered for the other.
     assert_eq!((house.state(0), house.state(1)), (MessageState::Failed, MessageState::Delivered));
+}
+
+#[tokio::test]
+async fn what_a_guest_did_is_counted_once_a_message_whatever_the_order() {
+    let house = House::new().await;
+    // Told before the outcome: it waits for it, and counts then.
+    let early = [house.report(0, "e0", Kind::Opened), house.report(1, "e1", Kind::Read)];
+    assert_eq!(house.file(&early).await.waiting, 2);
+    house.answered(&Next::Accepted, OutcomeClass::Accepted, "re-1").await;
+    house.desk.match_again(None).await.unwrap();
+    let kinds = [Kind::Opened, Kind::Clicked, Kind::Opened, Kind::Clicked, Kind::Complaint, Kind::Delivered];
+    for (n, kind) in kinds.into_iter().enumerate() {
+        house.file(&[house.report(0, &format!("again {n}"), kind)]).await;
+    }
+    // Neither by one who never had it nor of what is not there is anything counted, nor does the latter wait.
+    let stranger = house.desk.file("sendgrid", &[house.report(1, "e2", Kind::Clicked)]).await.unwrap();
+    assert_eq!(stranger, Filed::default());
+    let nobody = Report { message: Some(MessageId(77_777)), ..house.report(1, "e3", Kind::Opened) };
+    assert_eq!(house.file(&[nobody]).await.waiting, 0);
+    let counts = house.desk.store().campaign_counts(CampaignId(1)).unwrap();
+    let counted = Deeds { opened: 2, clicked: 1, complained: 1, unsubscribed: 0 };
+    assert_eq!(counts.deeds, [(Channel::Email, counted)].into());
+    assert_eq!((house.state(0), house.state(1)), (MessageState::Delivered, MessageState::Delivered), "read is arrived");
 }
