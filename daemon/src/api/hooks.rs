@@ -133,6 +133,9 @@ impl Hooks {
         for campaign in &filed.campaigns {
             self.shared.look(*campaign);
         }
+        for lane in &filed.lanes {
+            self.shared.touched(*lane);
+        }
     }
 
     /// Turns somebody away: why is for the log.

@@ -4,7 +4,7 @@
 //! guest and message give the same letter, to the byte, which is what lets an attempt in doubt be repeated.
 
 use usher_common::model::{
-    CampaignClass, CampaignId, Channel, Guest, GuestId, ListId, MessageId, Rendered, Timestamp, WhatsAppTemplate,
+    CampaignClass, CampaignId, Channel, Guest, GuestId, ListId, MessageId, Reach, Rendered, Timestamp, WhatsAppTemplate,
 };
 
 use super::context::Context;
@@ -27,6 +27,10 @@ pub struct Kit {
     pub class: CampaignClass,
     /// In whose name it goes out.
     pub organisation: Organisation,
+    /// Its channels, in its order.
+    pub channels: Vec<Channel>,
+    /// Whether a guest hears by one of them or by all.
+    pub reach: Reach,
     /// Its words, compiled.
     pub template: Template,
     /// The approved template in place of these words on WhatsApp.

@@ -107,6 +107,13 @@ fn allowed(state: CampaignState, event: Event) -> Option<CampaignState> {
     })
 }
 
+/// The state of a campaign in which messages wait that was done with them: of what a provider lost after its end, some may go
+/// another way.
+pub fn reopened(state: CampaignState) -> Option<CampaignState> {
+    use CampaignState as S;
+    matches!(state, S::Settling | S::Partial | S::Finished).then_some(S::Running)
+}
+
 /// The equation: where counting takes a running campaign, or `None` while it goes on.
 ///
 /// `expanded`: whether every guest of the audience has been turned into messages or counted as unreachable. `guests`:

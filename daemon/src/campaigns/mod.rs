@@ -19,4 +19,4 @@ pub mod whatsapp;
 
 pub use error::CampaignError;
 pub(crate) use service::refuse_deleted;
-pub use service::{Campaigns, channels_for};
+pub use service::{Campaigns, channels_for, ways};

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use usher_common::model::{
     Audience, CampaignDetail, CampaignId, CampaignRow, CampaignSpec, CampaignState, Channel, ChannelProgress, Guest,
-    GuestId, Schedule, StateCounts, TemplateBody, Timestamp,
+    GuestId, Reach, Schedule, StateCounts, TemplateBody, Timestamp,
 };
 
 use super::builtin;
@@ -138,6 +138,8 @@ impl Campaigns {
             list: spec.audience.list(),
             class: spec.class,
             organisation,
+            channels: spec.channels.clone(),
+            reach: spec.reach,
             template: Template::compile_with(&body, &custom)?,
             approved: approved(&spec, &custom)?,
             values: Context::new(&values),
@@ -363,14 +365,22 @@ impl Campaigns {
 
 /// The channels by which a guest hears of a campaign: all that reach it, or the first of its own order.
 pub fn channels_for(spec: &CampaignSpec, guest: &Guest) -> Vec<Channel> {
-    let reach = |channel: &Channel| address_on(guest, *channel).is_some();
     match spec.reach {
-        usher_common::model::Reach::All => spec.channels.iter().copied().filter(|c| reach(c)).collect(),
-        usher_common::model::Reach::Preferred => {
-            let own = guest.preferred.iter().filter(|c| spec.channels.contains(c));
-            own.chain(spec.channels.iter()).find(|c| reach(c)).copied().into_iter().collect()
+        Reach::All => spec.channels.iter().copied().filter(|c| address_on(guest, *c).is_some()).collect(),
+        Reach::Preferred => ways(&spec.channels, guest).into_iter().take(1).collect(),
+    }
+}
+
+/// Those of a campaign's channels that reach a guest, best first: in the guest's own order, then in the campaign's.
+pub fn ways(channels: &[Channel], guest: &Guest) -> Vec<Channel> {
+    let own = guest.preferred.iter().filter(|channel| channels.contains(channel));
+    let mut ways: Vec<Channel> = Vec::with_capacity(channels.len());
+    for channel in own.chain(channels) {
+        if !ways.contains(channel) && address_on(guest, *channel).is_some() {
+            ways.push(*channel);
         }
     }
+    ways
 }
 
 /// The approved template that goes in place of a campaign's words on WhatsApp.

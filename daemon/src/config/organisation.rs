@@ -1,8 +1,9 @@
 //! On whose behalf messages are sent: `[[organisation]]`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use usher_common::model::CampaignClass;
+use usher_common::model::{CampaignClass, Channel};
 
 use super::check;
 use super::reader::{Reader, Section};
@@ -89,6 +90,10 @@ pub struct Organisation {
     pub unsubscribe_base: Option<String>,
     /// The classes of messages that are sent again, by the same provider, when nobody can say whether they were taken.
     pub resend_unknown: Vec<CampaignClass>,
+    /// The channels that a message may change to when its own does not reach its guest; none: it stays.
+    pub fallback_to: Vec<Channel>,
+    /// How long no provider of its channel has to take anything before a waiting message changes to another.
+    pub fallback_after: Duration,
     /// Values of template tokens that a campaign need not set.
     pub values: BTreeMap<String, String>,
 }
@@ -121,6 +126,8 @@ fn one(reader: &mut Reader<'_>, section: &Section, name: String) -> Organisation
     let sms_sender = text("sms_sender", check::sms_sender);
     let unsubscribe_base = text("unsubscribe_base", check::https).map(|url| url.trim_end_matches('/').to_owned());
     let resend_unknown = text("resend_unknown", |text| classes(text).map(drop));
+    let fallback_to = text("fallback_to", |text| channels(text).map(drop));
+    let minutes = reader.within(section, "fallback_after_minutes").live().integer(10, 1..=1_440);
     let tier = reader.within(section, "tier").live().word(Some(Tier::Free)).unwrap_or(Tier::Free);
     let values = reader.free_table(section, "values", token).into_iter().collect();
     Organisation {
@@ -133,6 +140,8 @@ fn one(reader: &mut Reader<'_>, section: &Section, name: String) -> Organisation
         reply_to,
         sms_sender,
         unsubscribe_base,
+        fallback_to: fallback_to.as_deref().and_then(|text| channels(text).ok()).unwrap_or_default(),
+        fallback_after: Duration::from_mins(minutes),
         resend_unknown: resend_unknown.as_deref().and_then(|text| classes(text).ok()).unwrap_or_default(),
         values,
     }
@@ -142,6 +151,13 @@ fn one(reader: &mut Reader<'_>, section: &Section, name: String) -> Organisation
 fn classes(text: &str) -> Result<Vec<CampaignClass>, Fault> {
     let remedy = "name classes with commas between them: personal, transactional, commercial";
     text.split(',').map(|class| class.parse().map_err(|why: String| Fault::new(why, remedy))).collect()
+}
+
+/// Channels, with commas between them.
+fn channels(text: &str) -> Result<Vec<Channel>, Fault> {
+    let remedy = "name channels with commas between them: email, sms, whatsapp, slack";
+    let channel = |text: &str| text.trim().parse().map_err(|why: String| Fault::new(why, remedy));
+    text.split(',').map(channel).collect()
 }
 
 fn token(name: &str) -> Result<(), Fault> {

@@ -341,7 +341,7 @@ pub(super) fn dispatch(reader: &mut Reader<'_>) -> Dispatch {
         max_concurrent_messages: most,
         per_campaign_in_flight: share.min(most),
         batch_size: reader.at("dispatch.batch_size").integer(100, 50..=200),
-        absent_after: Duration::from_secs(reader.at("dispatch.absent_after_seconds").integer(0, 0..=86_400)),
+        absent_after: Duration::from_secs(reader.at("dispatch.absent_after_seconds").integer(600, 0..=86_400)),
         user_messages_per_hour: reader.at("dispatch.user_messages_per_hour").integer(0, 0..=100_000_000),
         user_messages_per_day: reader.at("dispatch.user_messages_per_day").integer(0, 0..=100_000_000),
         failover_threshold: reader

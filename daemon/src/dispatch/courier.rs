@@ -1,5 +1,6 @@
 //! A courier: takes a handful of messages of one lane to one provider, through gate, intent, request and outcome.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ struct Ready {
 /// A message that is not sent now, and what the audit trail is told of it.
 pub(super) struct Refused {
     next: Next,
-    audit: Option<AuditEntry>,
+    audit: Option<Box<AuditEntry>>,
 }
 
 impl Refused {
@@ -133,7 +134,7 @@ async fn judge(shared: &Shared, load: &mut Load) -> Vec<Request> {
                 }
             },
             Err(refused) => {
-                audit.extend(refused.audit);
+                audit.extend(refused.audit.map(|entry| *entry));
                 refusals.push((claim, refused.next));
             }
         }
@@ -141,12 +142,12 @@ async fn judge(shared: &Shared, load: &mut Load) -> Vec<Request> {
     let mut requests = Vec::new();
     let (alone, ready): (Vec<Ready>, Vec<Ready>) = ready.into_iter().partition(|r| goes_alone(&r.claim));
     for one in alone {
-        prepare(shared, load, vec![one], &kit.secret, &mut requests, &mut refusals);
+        prepare(shared, load, vec![one], &kit, &mut requests, &mut refusals);
     }
     let mut ready = ready.into_iter().peekable();
     while ready.peek().is_some() {
         let group: Vec<Ready> = ready.by_ref().take(load.account.batch).collect();
-        prepare(shared, load, group, &kit.secret, &mut requests, &mut refusals);
+        prepare(shared, load, group, &kit, &mut requests, &mut refusals);
     }
     refuse(shared, lane, &refusals, audit).await;
     requests
@@ -162,14 +163,14 @@ fn prepare(
     shared: &Shared,
     load: &mut Load,
     group: Vec<Ready>,
-    secret: &[u8],
+    kit: &Kit,
     requests: &mut Vec<Request>,
     refusals: &mut Vec<(Claim, Next)>,
 ) {
     let mut group = group;
     while !group.is_empty() {
         let outgoing: Vec<Outgoing> = group.iter().map(|r| r.outgoing.clone()).collect();
-        match load.account.provider.prepare(&outgoing, &key(secret, &outgoing)) {
+        match load.account.provider.prepare(&outgoing, &key(&kit.secret, &outgoing)) {
             Ok(prepared) => {
                 let members = group.into_iter().map(|ready| Member { ready, permit: load.permit.split(1) }).collect();
                 requests.push(Request { prepared, members });
@@ -179,7 +180,7 @@ fn prepare(
                 let culprit = culprit(&error).and_then(|id| group.iter().position(|r| r.claim.id.message == id));
                 let mut bad = group.remove(culprit.unwrap_or(0));
                 let next = match &error {
-                    PrepareError::Elsewhere { .. } => turn_away(shared, &load.account, &mut bad, &error.answer()),
+                    PrepareError::Elsewhere { .. } => turn_away(shared, kit, &load.account, &mut bad, &error.answer()),
                     PrepareError::Recipient { .. } => failed("the recipient's address cannot be written"),
                     PrepareError::Sender { .. } => failed("the sender's address cannot be written"),
                     _ => failed("the provider cannot carry the message"),
@@ -196,7 +197,7 @@ fn failed(why: &str) -> Next {
 
 /// Bars a provider that does not reach a message's recipient. It counts as an attempt, so that it shows in the message's
 /// story and is not made again.
-fn turn_away(shared: &Shared, account: &Account, bad: &mut Ready, answer: &Answer) -> Next {
+fn turn_away(shared: &Shared, kit: &Kit, account: &Account, bad: &mut Ready, answer: &Answer) -> Next {
     let now = shared.clock.now();
     let record = &mut bad.claim.record;
     let mut tried = attempt(account, record.next_attempt(), now, 0, answer, &bad.outgoing.to);
@@ -205,7 +206,8 @@ fn turn_away(shared: &Shared, account: &Account, bad: &mut Ready, answer: &Answe
     if alternative(shared, account, record) {
         Next::Retry { at: now, why: "goes by another provider of the channel".to_owned() }
     } else {
-        failed("no provider of the channel reaches this recipient")
+        let failed = failed("no provider of the channel reaches this recipient");
+        shared.or_down(failed, OutcomeClass::Recipient, kit, &bad.claim)
     }
 }
 
@@ -261,7 +263,7 @@ pub(super) fn judged_letter(
             clause: refusal.clause.to_owned(),
             evidence: refusal.evidence.clone(),
         };
-        Refused { next: Next::Suppressed { why: refusal.why() }, audit: Some(entry) }
+        Refused { next: Next::Suppressed { why: refusal.why() }, audit: Some(Box::new(entry)) }
     })?;
     Ok(composed)
 }
@@ -348,7 +350,10 @@ pub(super) async fn refuse(shared: &Shared, lane: Lane, refusals: &[(Claim, Next
         }
         Err(error) => shared.fail(format!("refused messages could not be recorded: {error}")),
     }
-    shared.touched(lane);
+    let lanes: BTreeSet<Lane> = refusals.iter().map(|(_, next)| next.lane(lane)).chain([lane]).collect();
+    for lane in lanes {
+        shared.touched(lane);
+    }
 }
 
 /// Makes the intents of all requests durable, in one commit where nothing stands in the way; what does not get through is
@@ -457,14 +462,19 @@ async fn send(shared: &Arc<Shared>, load: &Load, leave: Leave, request: Request,
                 in_batch,
             };
             let attempt = attempt(account, claim.record.next_attempt(), started, latency_ms, &answer, &outgoing.to);
-            let next = next(&answer, &situation);
+            let mut next = next(&answer, &situation);
+            if matches!(next, Next::Failed { .. })
+                && let Ok(kit) = shared.kit(load.lane.campaign)
+            {
+                next = shared.or_down(next, answer.class, &kit, &claim);
+            }
             let write = OutcomeWrite {
                 lane: claim.lane,
                 message: claim.id.message,
                 record: claim.record,
                 attempt,
                 next,
-                by_provider_id: !account.provider.echoes(),
+                by_provider_id: shared.goes_by_its_id(account),
             };
             Entry { write, permit: member.permit }
         })

@@ -228,8 +228,9 @@ async fn end(shared: &Arc<Shared>, row: &CampaignRow) -> Result<Option<(Campaign
     let counts = shared.store().campaign_counts(row.id)?;
     let total = counts.total();
     let now = shared.clock.now();
-    if total.queued > 0 && row.record.state != CampaignState::Running {
-        let state = lifecycle::next(row.record.state, Event::Resend)?;
+    if total.queued > 0
+        && let Some(state) = lifecycle::reopened(row.record.state)
+    {
         let record = CampaignRecord { state, ended: None, settling: None, ..row.record.clone() };
         let (object, detail) = (row.id.to_string(), format!("{} messages wait again", total.queued));
         let audit = AuditEntry::Act { act: "campaign.reopen".into(), object, detail };

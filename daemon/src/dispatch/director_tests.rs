@@ -10,7 +10,7 @@ use crate::store::{HeldMessage, ReceiptMove, ReceiptWrite};
 async fn report(shared: &Shared, to: MessageState) {
     let from: HeldMessage = shared.store().held(MessageId(1)).unwrap().unwrap();
     let (why, provider) = ("it bounced".to_owned(), "resend".to_owned());
-    let moves = vec![ReceiptMove { from, to, why, provider, provider_id: String::new() }];
+    let moves = vec![ReceiptMove { from, to, switch: None, why, provider, provider_id: String::new() }];
     let write = ReceiptWrite { moves, ..ReceiptWrite::default() };
     shared.store().record_receipts(&by(), "resend", &write, (NOW, NOW.0 / 86_400_000)).await.unwrap();
 }

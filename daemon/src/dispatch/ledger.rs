@@ -29,7 +29,7 @@ pub(super) async fn keep(shared: std::sync::Arc<Shared>, mut entries: mpsc::Rece
     while entries.recv_many(&mut batch, BATCH).await > 0 {
         let (writes, permits): (Vec<OutcomeWrite>, Vec<_>) = batch.drain(..).map(|e| (e.write, e.permit)).unzip();
         let day = shared.clock.day();
-        let lanes: BTreeSet<Lane> = writes.iter().map(|w| w.lane).collect();
+        let lanes: BTreeSet<Lane> = writes.iter().flat_map(|w| [w.lane, w.next.lane(w.lane)]).collect();
         failpoint::hit("dispatch.outcome.before-commit");
         if let Err(error) = write(&shared, &by, &writes, day).await {
             shared.fail(format!("outcomes of {} attempts could not be recorded: {error}", writes.len()));

@@ -5,6 +5,7 @@
 //! carries out. The `planner` gives lanes their turns and claims messages; a `courier` takes them through gate, intent and
 //! request; the `ledger` makes outcomes durable; the `director` moves campaigns from hour to end; the `settler` looks
 //! after what is in doubt; the `prober` after providers that are; `steering` has operators' words take effect; the
+//! `fallback` takes messages to another channel; the
 //! `watchdog` tells of what stands still; the `compactor` makes small what is over.
 //!
 //! Promised: no request leaves before its intent is durable, and none without the gate; what may have been sent is
@@ -28,9 +29,11 @@ mod courier;
 mod director;
 mod doubt;
 mod facts;
+mod fallback;
 #[cfg(test)]
 mod house;
 mod ledger;
+mod lookup;
 mod next;
 mod planner;
 mod prober;
@@ -85,6 +88,7 @@ impl Dispatcher {
         tasks.spawn(settler::run(Arc::clone(&shared), stop.clone()));
         tasks.spawn(prober::run(Arc::clone(&shared), stop.clone()));
         tasks.spawn(steering::run(Arc::clone(&shared), stop.clone()));
+        tasks.spawn(fallback::run(Arc::clone(&shared), stop.clone()));
         tasks.spawn(watchdog::run(Arc::clone(&shared), stop.clone()));
         tasks.spawn(compactor::run(Arc::clone(&shared), stop.clone()));
         tasks.spawn(publisher::run(Arc::clone(&shared), stop));

@@ -19,10 +19,10 @@ use super::account::Account;
 use super::controls;
 use super::courier;
 use super::doubt::{self, Doubt, Step};
-use super::next::{Situation, next};
+use super::lookup;
 use super::shared::Shared;
 use crate::failpoint;
-use crate::providers::{Answer, Found, Outgoing};
+use crate::providers::{Answer, Outgoing};
 use crate::store::{BY_RULE, Error, IntentRecord, Lane, Next, OpenIntent, OutcomeWrite};
 
 /// Open intents are looked at this often.
@@ -34,8 +34,6 @@ const LONGEST: Duration = Duration::from_mins(1);
 const HURRY: Duration = Duration::from_millis(200);
 /// Longer than this no request is under way: whatever has become of it, nobody will tell.
 const LOST: Duration = Duration::from_mins(5);
-/// Look-ups at once.
-const LOOKUPS: usize = 8;
 /// Intents that are marked in one commit.
 const PART: usize = 200;
 
@@ -101,10 +99,12 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
                 // It was not asked, so the next look is not put off.
                 continue;
             }
-            waits.insert(key, (now + wait, (wait * 2).min(LONGEST)));
+            // The look that proves something is made when it does.
+            let proof = members.first().and_then(|first| shared.proof_in(first)).filter(|_| next != Step::Repeat);
+            waits.insert(key, (now + proof.map_or(wait, |proof| wait.min(proof)), (wait * 2).min(LONGEST)));
             let done = match next {
                 Step::Repeat => settle(&shared, &account, members).await,
-                Step::LookUp { proves } => look_up(&shared, &account, &members, proves).await,
+                Step::LookUp { proves } => lookup::look_up(&shared, &account, &members, proves).await,
                 Step::Resend => send_again(&shared, &account, &members).await,
                 Step::Wait | Step::Leave => Ok(()),
             };
@@ -129,7 +129,7 @@ async fn give_up(shared: &Shared, under_way: &[OpenIntent]) -> Result<(), Error>
 }
 
 /// Makes outcomes durable; one that somebody else settled meanwhile is left as it is.
-async fn commit(shared: &Shared, writes: &[OutcomeWrite]) -> Result<(), Error> {
+pub(super) async fn commit(shared: &Shared, writes: &[OutcomeWrite]) -> Result<(), Error> {
     for part in writes.chunks(PART) {
         match shared.store().record_outcomes(&super::by_dispatcher(), part, shared.clock.day()).await {
             Ok(()) | Err(Error::Changed { .. }) => {}
@@ -140,68 +140,6 @@ async fn commit(shared: &Shared, writes: &[OutcomeWrite]) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Looks for messages at their provider. One that is there was accepted; one that is not was not taken, where that is proved.
-async fn look_up(
-    shared: &Arc<Shared>,
-    account: &Arc<Account>,
-    members: &[OpenIntent],
-    proves: bool,
-) -> Result<(), Error> {
-    let mut writes: Vec<OutcomeWrite> = Vec::new();
-    for part in members.chunks(LOOKUPS) {
-        let mut asked = Vec::with_capacity(part.len());
-        for open in part {
-            asked.push(look_for(shared, account, open, proves));
-        }
-        writes.extend(futures_util::future::join_all(asked).await.into_iter().flatten());
-    }
-    if writes.is_empty() {
-        return Ok(());
-    }
-    let text = format!("{} messages in doubt were settled by looking for them", writes.len());
-    shared.board.tell(shared.clock.now(), Level::Info, format!("provider {}", account.provider.name()), text);
-    commit(shared, &writes).await
-}
-
-async fn look_for(shared: &Shared, account: &Account, open: &OpenIntent, proves: bool) -> Option<OutcomeWrite> {
-    let (record, id, intent) = (&open.message.record, open.message.id, &open.intent);
-    let kit = shared.kit(open.message.campaign).ok()?;
-    let (letter, _) = courier::composed_letter(shared, &kit, record.list, record.guest, record.channel, id).ok()?;
-    let outgoing = courier::outgoing(&kit, letter, id, intent.attempt);
-    match account.provider.find(&outgoing, intent.started).await {
-        Found::Yes { provider_id, .. } => {
-            let mut attempt = open.came_to(OutcomeClass::Accepted, "found", "found in the provider's list".to_owned());
-            attempt.provider_id = provider_id;
-            Some(open.outcome(attempt, Next::Accepted, !account.provider.echoes()))
-        }
-        Found::No { complete: true } if proves => {
-            let absent = Answer {
-                class: OutcomeClass::NotSent,
-                scope: None,
-                code: "absent".to_owned(),
-                detail: "not in the provider's own list of what it took".to_owned(),
-                provider_id: String::new(),
-                retry_after: None,
-            };
-            let attempt = open.came_to(absent.class, &absent.code, absent.detail.clone());
-            let situation = Situation {
-                now: shared.clock.now(),
-                expires: None,
-                backoff: account.backoff(attempt.no.0),
-                elsewhere: true,
-                alternative: true,
-                in_batch: false,
-            };
-            Some(open.outcome(attempt, next(&absent, &situation), false))
-        }
-        Found::No { .. } | Found::NotOffered => None,
-        Found::Failed(why) => {
-            tracing::debug!(provider = account.provider.name(), why, "a message in doubt could not be looked for");
-            None
-        }
-    }
 }
 
 /// Sends messages in doubt again by the same provider, since their organisation wants that. The gate is asked when they go.
@@ -243,10 +181,17 @@ impl Shared {
             age: Duration::from_millis(age),
             channel: open.intent.channel,
             keys: traits.and_then(|traits| traits.keeps_keys),
-            lookup: !self.settings.absent_after.is_zero() && traits.is_some_and(|traits| traits.lookup),
+            lookup: account.is_some_and(|account| self.looks_into(account)),
             absent_after: self.settings.absent_after,
             resend: account.is_some() && open.message.record.only_by().is_none() && rule().unwrap_or(false),
         })
+    }
+
+    /// In how long its absence from a list proves something; `None` where it does already.
+    fn proof_in(&self, open: &OpenIntent) -> Option<Duration> {
+        let at = open.intent.started.plus_millis(self.settings.absent_after.as_millis() as i64);
+        let left = at.millis_since(self.clock.now());
+        (left > 0).then(|| Duration::from_millis(left.unsigned_abs()))
     }
 
     /// What is done about an attempt in doubt, in a few words.

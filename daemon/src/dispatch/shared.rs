@@ -272,7 +272,7 @@ impl Shared {
     }
 
     /// Something came to a lane, or left it.
-    pub(super) fn touched(&self, lane: Lane) {
+    pub fn touched(&self, lane: Lane) {
         if let Some(state) = self.inner().lanes.get_mut(&lane) {
             state.empty = false;
         }

@@ -329,16 +329,13 @@ impl Probe {
 pub enum Found {
     /// This provider has no look-up.
     NotOffered,
-    /// It has a message that fits.
-    Yes {
-        /// Its id there.
-        provider_id: String,
-        /// What the fit proves, and what it does not.
-        proves: &'static str,
-    },
-    /// It has none that fits.
-    No {
-        /// Whether all its messages to this recipient were seen; absence from a part proves nothing.
+    /// What it has taken for this recipient since then.
+    Listed {
+        /// Its ids of messages with just these words. The one that was looked for is among them, or they are others.
+        fits: Vec<String>,
+        /// Its ids of messages with other words, or none that it shows: providers may change what they show.
+        others: Vec<String>,
+        /// Whether this is all of it; absence from a part proves nothing.
         complete: bool,
     },
     /// It could not be asked.

@@ -4,6 +4,7 @@
 //! tried again by [`Desk::match_again`]; a report is believed of a message only if it names what we know of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use usher_common::model::{CampaignId, Channel, MessageId, MessageState, OutcomeClass, Timestamp};
 
@@ -12,7 +13,9 @@ use super::report::{Kind, Reason, Report};
 use crate::clock::Clock;
 use crate::failpoint;
 use crate::guests::{EmailAddress, GuestBook, address_on};
-use crate::store::{By, Error, HeldMessage, Orphan, OrphanRecord, ReceiptMove, ReceiptWrite, Store, SuppressionRecord};
+use crate::store::{
+    By, Error, HeldMessage, Lane, Orphan, OrphanRecord, ReceiptMove, ReceiptWrite, Store, SuppressionRecord,
+};
 
 /// Reports in one commit.
 const PART: usize = 200;
@@ -21,11 +24,18 @@ const LOOKS: usize = 16;
 /// Waiting reports that are looked at together.
 const ORPHANS: usize = 500;
 
+/// Knows by which other channel a message may go.
+pub trait Elsewhere: Send + Sync {
+    /// The channel on which a message may go that `provider` could not bring to its guest; `None` where it has failed.
+    fn elsewhere(&self, held: &HeldMessage, provider: &str) -> Option<Channel>;
+}
+
 /// Files reports. Cheap to clone.
 #[derive(Clone)]
 pub struct Desk {
     book: GuestBook,
     clock: Clock,
+    elsewhere: Option<Arc<dyn Elsewhere>>,
 }
 
 /// What reports came to.
@@ -33,6 +43,8 @@ pub struct Desk {
 pub struct Filed {
     /// Campaigns of which messages moved, or guests did something with them.
     pub campaigns: BTreeSet<CampaignId>,
+    /// Where messages wait again.
+    pub lanes: BTreeSet<Lane>,
     /// Messages that moved.
     pub moved: u64,
     /// Reports that were heard before.
@@ -46,6 +58,7 @@ pub struct Filed {
 impl Filed {
     pub(super) fn add(&mut self, other: Self) {
         self.campaigns.extend(other.campaigns);
+        self.lanes.extend(other.lanes);
         self.moved += other.moved;
         self.doubled += other.doubled;
         self.waiting += other.waiting;
@@ -64,7 +77,13 @@ struct Draft {
 impl Desk {
     /// A desk over the guest book and its store.
     pub fn new(book: GuestBook, clock: Clock) -> Self {
-        Self { book, clock }
+        Self { book, clock, elsewhere: None }
+    }
+
+    /// The same, where what did not arrive may go by another channel.
+    #[must_use]
+    pub fn with_fallback(self, elsewhere: Arc<dyn Elsewhere>) -> Self {
+        Self { elsewhere: Some(elsewhere), ..self }
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -111,6 +130,7 @@ impl Desk {
             let Draft { mut write, moving, mut filed } = draft(self)?;
             for moved in moving.into_values() {
                 filed.campaigns.insert(moved.from.campaign);
+                filed.lanes.extend(moved.switch.map(|_| moved.lane()));
                 filed.moved += 1;
                 write.moves.push(moved);
             }
@@ -199,7 +219,7 @@ impl Desk {
             // Opens of strangers' letters, where an account is shared, must not push out what may still find its message.
             return Ok(kind.says() != Says::Nothing && (report.message.is_some() || !report.provider_id.is_empty()));
         };
-        let (id, channel) = (held.id, held.record.channel);
+        let id = held.id;
         let reporter = self.reporter(provider, report, hash, &held);
         let state = draft.moving.get(&id).map_or(held.state(), |moved| moved.to);
         let to = match becomes(state, reporter, kind.says()) {
@@ -213,11 +233,12 @@ impl Desk {
         if reporter != Reporter::Stranger
             && let Some(reason) = kind.suppresses()
             && !report.suppressed
-            && let Some(hash) = self.guest_hash(&held, channel)
+            && let Some(hash) = channel_of(provider, &held).and_then(|channel| self.guest_hash(&held, channel))
         {
             suppress(&mut draft.write, hash, reason, provider, &report.code, self.clock.now());
         }
         if let Some(deed) = deed.filter(|_| reporter != Reporter::Stranger) {
+            let channel = channel_of(provider, &held).unwrap_or(held.record.channel);
             let done = draft.write.deeds.entry((held.campaign, id)).or_insert_with(|| (channel, BTreeSet::new()));
             done.1.insert(deed);
             draft.filed.campaigns.insert(held.campaign);
@@ -229,14 +250,21 @@ impl Desk {
             _ => String::new(),
         };
         let provider_id = report.provider_id.clone();
+        let lost = matches!(kind, Kind::Failed | Kind::HardBounce | Kind::SoftBounce | Kind::WithheldBounced);
+        let sent = matches!(state, MessageState::Accepted | MessageState::Unknown);
+        let switch = (to == MessageState::Failed && lost && sent && reporter == Reporter::Holder)
+            .then(|| self.elsewhere.as_ref()?.elsewhere(&held, provider))
+            .flatten();
+        let why = switch.map_or(why.clone(), |to| format!("{}: {why}; goes by {to}", held.record.channel));
         let moved = draft.moving.entry(id).or_insert_with(|| ReceiptMove {
             from: held,
             to,
+            switch: None,
             why: String::new(),
             provider: provider.to_owned(),
             provider_id,
         });
-        (moved.to, moved.why) = (to, why);
+        (moved.to, moved.switch, moved.why) = (to, switch, why);
         Ok(false)
     }
 
@@ -290,6 +318,13 @@ impl Desk {
         let row = self.book.get(held.record.list, held.record.guest).ok()??;
         Some(self.book.suppression_hash(channel, address_on(&row.guest, channel)?))
     }
+}
+
+/// The channel by which a provider last had a message; `None` where another one has had it since, maybe by another way.
+fn channel_of(provider: &str, held: &HeldMessage) -> Option<Channel> {
+    let under_way = held.intent.as_ref().map(|intent| (&intent.provider, intent.channel));
+    let last = held.record.attempts.last().map(|attempt| (&attempt.provider, held.record.channel));
+    under_way.or(last).filter(|(by, _)| *by == provider).map(|(_, channel)| channel)
 }
 
 fn by() -> By {

@@ -17,7 +17,7 @@ pub mod read;
 pub mod report;
 pub mod verify;
 
-pub use desk::{Desk, Filed};
+pub use desk::{Desk, Elsewhere, Filed};
 pub use mail::{MailFault, MailReport, read_mail};
 pub use mailbox::{MailAnswer, MailFiled, Mailbox};
 pub use read::{Heard, Unreadable, read};

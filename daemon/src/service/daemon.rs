@@ -27,7 +27,7 @@ use crate::dispatch::{Dispatcher, Settings, Shared};
 use crate::failpoint::hurried;
 use crate::guests::GuestBook;
 use crate::monitor::{Board, Metrics};
-use crate::receipts::{Desk, Mailbox};
+use crate::receipts::{Desk, Elsewhere, Mailbox};
 use crate::store::Store;
 use crate::store::engine::{Engine, IndexStart, Options, StartReport};
 use crate::vault::{RootOrigin, Vault};
@@ -94,6 +94,7 @@ pub async fn run(loaded: Loaded, sources: Sources, logging: Logging) -> anyhow::
         token,
         (closing.clone(), sessions.clone()),
     );
+    let receipts = receipts.with_fallback(Arc::clone(&shared) as Arc<dyn Elsewhere>);
     let hooks = reports(config, receipts.clone(), &shared, &metrics, &clock)?;
     let mailbox = Mailbox::new(receipts, secret, accounts::mailboxes(&config.providers));
     let door = MailDoor::new(mailbox, Arc::clone(&hooks), Arc::clone(&metrics));

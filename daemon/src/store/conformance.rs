@@ -18,6 +18,7 @@ mod charges;
 mod over;
 #[path = "receipts_tests.rs"]
 mod receipts_tests;
+mod switched;
 
 const LEASE: Duration = Duration::from_mins(1);
 const START: Duration = Duration::from_secs(1_001);

@@ -150,6 +150,13 @@ pub enum Next {
         /// In a few words, never personal.
         why: String,
     },
+    /// It waits for its turn on another channel.
+    Switch {
+        /// Which.
+        to: Channel,
+        /// In a few words, never personal.
+        why: String,
+    },
     /// Its outcome is in doubt.
     Unknown {
         /// In a few words, never personal.
@@ -164,17 +171,26 @@ impl Next {
             Self::Failed { .. } => MessageState::Failed,
             Self::Suppressed { .. } => MessageState::Suppressed,
             Self::Expired => MessageState::Expired,
-            Self::Queue | Self::Retry { .. } => MessageState::Queued,
+            Self::Queue | Self::Retry { .. } | Self::Switch { .. } => MessageState::Queued,
             Self::Unknown { .. } => MessageState::Unknown,
         }
     }
 
     pub(super) fn why(&self) -> &str {
         match self {
-            Self::Failed { why } | Self::Suppressed { why } | Self::Retry { why, .. } | Self::Unknown { why } => why,
+            Self::Failed { why }
+            | Self::Suppressed { why }
+            | Self::Retry { why, .. }
+            | Self::Switch { why, .. }
+            | Self::Unknown { why } => why,
             Self::Expired => "its time ran out",
             Self::Accepted | Self::Queue => "",
         }
+    }
+
+    /// The lane in which a message of `lane` stands from here on.
+    pub fn lane(&self, lane: Lane) -> Lane {
+        if let Self::Switch { to, .. } = self { Lane { channel: *to, ..lane } } else { lane }
     }
 }
 
@@ -350,8 +366,8 @@ impl Store {
         match self.commit(by, audit, expect, changes).await {
             Ok(_) => {
                 for outcome in outcomes {
-                    if matches!(outcome.next, Next::Queue) {
-                        self.rewind(outcome.lane, outcome.message);
+                    if matches!(outcome.next, Next::Queue | Next::Switch { .. }) {
+                        self.rewind(outcome.next.lane(outcome.lane), outcome.message);
                     }
                 }
                 Ok(())
@@ -389,8 +405,11 @@ impl Store {
         tally.write(0, &mut changes);
         match self.commit(by, audit, expect, changes).await {
             Ok(_) => {
-                for (claim, _) in refusals {
+                for (claim, next) in refusals {
                     self.used(claim.id);
+                    if matches!(next, Next::Switch { .. }) {
+                        self.rewind(next.lane(claim.lane), claim.id.message);
+                    }
                 }
                 Ok(())
             }
@@ -450,7 +469,7 @@ pub(super) fn put_message(campaign: CampaignId, id: MessageId, record: &MessageR
 /// Puts a message where it waits again, if it does.
 fn waits(lane: Lane, id: MessageId, next: &Next, moves: &mut Moves, changes: &mut Vec<Change>) {
     match next {
-        Next::Queue => moves.comes(lane, id),
+        Next::Queue | Next::Switch { .. } => moves.comes(next.lane(lane), id),
         Next::Retry { at, .. } => {
             let key = space::retry(lane.campaign, lane.channel, *at, id);
             changes.push(Change::Put { space: space::RETRY, key, state: 0, value: Vec::new() });
@@ -464,6 +483,9 @@ fn move_on(record: &mut MessageRecord, next: &Next, at: Timestamp) {
     record.changed = at;
     next.why().clone_into(&mut record.why);
     record.retry_at = if let Next::Retry { at, .. } = next { Some(*at) } else { None };
+    if let Next::Switch { to, .. } = next {
+        record.channel = *to;
+    }
 }
 
 fn tell(audit: &mut Vec<AuditEntry>, attempt: &AttemptRecord, id: MessageId) {
@@ -491,7 +513,7 @@ struct Tally {
 impl Tally {
     fn moved(&mut self, lane: Lane, from: MessageState, next: &Next) {
         *self.states.entry((lane, from)).or_default() -= 1;
-        *self.states.entry((lane, next.state())).or_default() += 1;
+        *self.states.entry((next.lane(lane), next.state())).or_default() += 1;
         if matches!(next, Next::Failed { .. } | Next::Suppressed { .. } | Next::Expired) {
             *self.reasons.entry((lane.campaign, next.why().to_owned())).or_default() += 1;
         }

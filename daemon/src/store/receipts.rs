@@ -7,7 +7,7 @@
 
 use std::ops::Bound;
 
-use usher_common::model::{CampaignId, MessageId, MessageState, OutcomeClass, Timestamp};
+use usher_common::model::{CampaignId, Channel, MessageId, MessageState, OutcomeClass, Timestamp};
 
 use super::claims::Lane;
 use super::deeds::DeedWrite;
@@ -62,12 +62,21 @@ pub struct ReceiptMove {
     pub from: HeldMessage,
     /// What it becomes: accepted, delivered or failed.
     pub to: MessageState,
+    /// The channel on which it waits again, where it failed on its own.
+    pub switch: Option<Channel>,
     /// Why, in a few words, never personal; empty where the state says all.
     pub why: String,
     /// The provider that holds it by this report.
     pub provider: String,
     /// The provider's id of it, for an attempt that has none yet.
     pub provider_id: String,
+}
+
+impl ReceiptMove {
+    /// Where it stands from here on.
+    pub fn lane(&self) -> Lane {
+        Lane { campaign: self.from.campaign, channel: self.switch.unwrap_or(self.from.record.channel) }
+    }
 }
 
 /// A report that waits.
@@ -105,11 +114,14 @@ pub(super) fn run(campaign: CampaignId, first: u64, count: u64) -> Option<Change
 
 /// The row by which a message is found by its provider's id, where that is needed.
 pub(super) fn carried(outcome: &OutcomeWrite, day: i64) -> Option<Change> {
-    let (id, attempt) = (outcome.message, &outcome.attempt);
-    (outcome.by_provider_id && !attempt.provider_id.is_empty()).then(|| {
-        let key = space::on_day(day, &carried_hash(&attempt.provider, &attempt.provider_id));
-        put(space::CARRIED, key, 0, &(outcome.lane.campaign.0, id.0))
-    })
+    let (id, attempt) = ((outcome.lane.campaign, outcome.message), &outcome.attempt);
+    (outcome.by_provider_id && !attempt.provider_id.is_empty())
+        .then(|| by_their_id(&attempt.provider, &attempt.provider_id, id, day))
+}
+
+fn by_their_id(provider: &str, provider_id: &str, (campaign, id): (CampaignId, MessageId), day: i64) -> Change {
+    let key = space::on_day(day, &carried_hash(provider, provider_id));
+    put(space::CARRIED, key, 0, &(campaign.0, id.0))
 }
 
 fn carried_hash(provider: &str, provider_id: &str) -> [u8; 16] {
@@ -227,7 +239,12 @@ impl Store {
             audit.push(AuditEntry::Suppressed { provider: provider.to_owned(), reasons });
         }
         match self.commit(by, audit, expect, changes).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                for moved in &write.moves {
+                    moved.switch.into_iter().for_each(|_| self.rewind(moved.lane(), moved.from.id));
+                }
+                Ok(())
+            }
             Err(super::CommitError::Conflict { .. }) => {
                 Err(Error::Changed { what: "messages reported by", name: provider.to_owned() })
             }
@@ -349,20 +366,34 @@ fn moves_on(
             attempt.provider_id.clone_from(&moved.provider_id);
         }
     }
-    record.state = moved.to;
+    let (to, goes) = (if moved.switch.is_some() { MessageState::Queued } else { moved.to }, moved.lane());
+    if let Some(channel) = moved.switch {
+        record.channel = channel;
+        queues.comes(goes, *id);
+        // Whoever reports again that it did not arrive speaks of what is over.
+        if let Some(attempt) = record.attempts.iter_mut().rev().find(|attempt| attempt.provider == moved.provider) {
+            attempt.class = OutcomeClass::Recipient;
+            attempt.detail.clone_from(&moved.why);
+        }
+    }
+    record.state = to;
     record.changed = now;
     record.retry_at = None;
     record.why.clone_from(&moved.why);
     changes.push(put_message(*campaign, *id, &record));
-    if from != moved.to {
+    if (lane, from) != (goes, to) {
         changes.push(counts::state(*campaign, lane.channel, from, -1));
-        changes.push(counts::state(*campaign, lane.channel, moved.to, 1));
+        changes.push(counts::state(*campaign, goes.channel, to, 1));
     }
     if newly {
         changes.push(counts::provider(*campaign, lane.channel, &moved.provider, 1));
         changes.push(counts::accepted_on(day, 1));
+        if !moved.provider_id.is_empty() {
+            // A list may be looked through for others.
+            changes.push(by_their_id(&moved.provider, &moved.provider_id, (*campaign, *id), day));
+        }
     }
-    if moved.to == MessageState::Failed && from != MessageState::Failed {
+    if to == MessageState::Failed && from != MessageState::Failed {
         changes.push(counts::reason(*campaign, &moved.why, 1));
     }
 }

@@ -12,7 +12,8 @@ async fn at(desk: &mut Desk, n: u64, next: &Next) -> Vec<HeldMessage> {
 }
 
 fn moved(from: &HeldMessage, to: MessageState) -> ReceiptMove {
-    ReceiptMove { from: from.clone(), to, why: "told".into(), provider: "resend".into(), provider_id: "p1".into() }
+    let (why, provider, provider_id) = ("told".into(), "resend".into(), "p1".into());
+    ReceiptMove { from: from.clone(), to, switch: None, why, provider, provider_id }
 }
 
 async fn record(desk: &Desk, write: &ReceiptWrite) -> Result<(), Error> {

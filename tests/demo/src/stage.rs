@@ -38,6 +38,8 @@ pub struct Plan {
     pub settings: BTreeMap<String, String>,
     /// Lines of configuration that are put before everything else, for keys of the top and whole sections.
     pub extra: String,
+    /// Lines that the organisation has besides.
+    pub organisation: String,
     /// A program with arguments that the daemon is started by, in a world of its own (`unshare`): it has to become the
     /// program that follows. None unless set.
     pub through: Vec<String>,
@@ -54,6 +56,7 @@ impl Default for Plan {
             providers: vec!["resend".into(), "smtp".into(), "twilio".into()],
             settings: BTreeMap::new(),
             extra: String::new(),
+            organisation: String::new(),
             through: Vec::new(),
             tcp: false,
             environment: BTreeMap::new(),
@@ -253,9 +256,10 @@ impl Stage {
             "[[organisation]]\nname = \"{ORGANISATION}\"\ndisplay_name = \"Ada & Ben\"\ntier = \"INTERNAL\"\n\
              postal_address = \"1 Mill Lane, Bath BA1 1AA\"\nfrom_email = \"hello@ada-and-ben.example\"\n\
              sms_sender = \"+14155550100\"\nunsubscribe_base = \"https://rsvp.ada-and-ben.example\"\n\
-             [organisation.values]\nwedding_date = \"12 June 2027\"\nvenue_name = \"The Old Mill\"\n\
+             {}[organisation.values]\nwedding_date = \"12 June 2027\"\nvenue_name = \"The Old Mill\"\n\
              ceremony_time = \"14:00\"\nrsvp_deadline = \"1 May 2027\"\ncouple_names = \"Ada & Ben\"\n\
-             rsvp_link = \"https://rsvp.ada-and-ben.example\"\nreception_venue = \"The Barn\"\n"
+             rsvp_link = \"https://rsvp.ada-and-ben.example\"\nreception_venue = \"The Barn\"\n",
+            plan.organisation
         );
         for name in &plan.providers {
             text += &self.provider(name)?;

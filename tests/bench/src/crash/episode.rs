@@ -19,7 +19,7 @@ use crate::crash::say;
 /// A failpoint that is not passed within this is a failure.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Everything has settled within this after the last death and the last breaker that stood open, and within this in all.
-const REST: Duration = Duration::from_secs(60);
+const REST: Duration = Duration::from_mins(1);
 const REST_AT_MOST: Duration = Duration::from_mins(7);
 /// The operator looks again after this.
 const LOOK: Duration = Duration::from_millis(60);

@@ -29,11 +29,12 @@ pub(crate) async fn set(seed: u64) -> anyhow::Result<(Stage, Reports)> {
     let mut plan = Plan::default();
     let latency = Latency::Uniform { min_ms: 5.0, max_ms: 60.0 };
     plan.simulator.seed = seed;
-    plan.simulator.keep_bodies = 0;
+    // Twilio's list shows the texts.
+    plan.simulator.keep_bodies = 8_192;
     plan.simulator.resend.latency = latency;
     plan.simulator.twilio.latency = latency;
     plan.simulator.smtp.latency = latency;
-    plan.extra += "[store]\ncompact_after_hours = 0\n[dispatch]\nfailover_threshold = 20\n";
+    plan.extra += "[store]\ncompact_after_hours = 0\n[dispatch]\nfailover_threshold = 20\nabsent_after_seconds = 3\n";
     let limits = [
         ("resend", "max_in_flight = 4\nbatch_size = 10\nrate_per_second = 1000\nweight = 4\n"),
         ("smtp", "rate_per_second = 1000\nweight = 1\n"),

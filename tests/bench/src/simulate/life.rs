@@ -275,6 +275,8 @@ fn organisation() -> Organisation {
         reply_to: None,
         sms_sender: Some("+14155550001".to_owned()),
         resend_unknown: Vec::new(),
+        fallback_to: Vec::new(),
+        fallback_after: Duration::from_mins(10),
         unsubscribe_base: Some("https://rsvp.ada-and-ben.example".to_owned()),
         values: values.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
     }

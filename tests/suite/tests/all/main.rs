@@ -7,6 +7,7 @@ mod bad_input;
 mod big_lists;
 mod by_mail;
 mod crash;
+mod fallback;
 mod four_channels;
 mod house;
 mod lists;
