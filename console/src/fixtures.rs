@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use usher_common::model::{
     AttemptNo, AttemptRow, Audience, BreakerState, CampaignClass, CampaignDetail, CampaignId, CampaignRow,
-    CampaignSpec, CampaignState, Channel, ChannelProgress, Control, ControlKind, Guest, GuestId, GuestRow, Health,
-    ListId, MessageDetail, MessageId, MessageRow, MessageState, OutcomeClass, Overview, Provenance, ProviderKind,
-    ProviderRow, Reach, Rsvp, Schedule, StateCounts, Target, Timestamp,
+    CampaignSpec, CampaignState, Channel, ChannelProgress, Control, ControlKind, Deeds, Guest, GuestId, GuestRow,
+    Health, ListId, MessageDetail, MessageId, MessageRow, MessageState, OutcomeClass, Overview, Provenance,
+    ProviderKind, ProviderRow, Reach, Rsvp, Schedule, StateCounts, Target, Timestamp,
 };
 use usher_common::protocol::{Level, LogEvent, Row, TYPES, Topic, Welcome};
 
@@ -205,8 +205,14 @@ pub fn detail() -> CampaignDetail {
                 channel: Channel::Email,
                 counts: email,
                 providers: [("resend".to_owned(), 14_200), ("smtp-backup".to_owned(), 8_800)].into(),
+                deeds: Deeds { opened: 11_204, clicked: 3_120, unsubscribed: 9, complained: 2 },
             },
-            ChannelProgress { channel: Channel::Sms, counts: sms, providers: [("twilio".to_owned(), 7_177)].into() },
+            ChannelProgress {
+                channel: Channel::Sms,
+                counts: sms,
+                providers: [("twilio".to_owned(), 7_177)].into(),
+                deeds: Deeds { unsubscribed: 4, ..Deeds::default() },
+            },
         ],
         reasons: vec![("mailbox does not exist".to_owned(), 88), ("21211 invalid number".to_owned(), 24)],
         approved_by: "luis".to_owned(),

@@ -251,6 +251,69 @@ pub struct CampaignRow {
     pub version: u64,
 }
 
+/// What a guest did with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Deed {
+    /// Its pictures were loaded (e-mail), or it was read (WhatsApp).
+    Opened,
+    /// A link in it was followed.
+    Clicked,
+    /// It made its guest opt out.
+    Unsubscribed,
+    /// Its guest called it spam.
+    Complained,
+}
+
+impl Deed {
+    /// Every deed.
+    pub const ALL: [Self; 4] = [Self::Opened, Self::Clicked, Self::Unsubscribed, Self::Complained];
+
+    /// The word on screen and in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Clicked => "clicked",
+            Self::Unsubscribed => "unsubscribed",
+            Self::Complained => "complained",
+        }
+    }
+}
+
+/// With how many messages guests did what, by their providers' reports; each message counts once for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Deeds {
+    /// Opened, at most: programs load pictures too, and whoever loads none is not seen.
+    pub opened: u64,
+    /// A link was followed.
+    pub clicked: u64,
+    /// The guest opted out.
+    pub unsubscribed: u64,
+    /// The guest called it spam.
+    pub complained: u64,
+}
+
+impl Deeds {
+    /// Messages with which this was done.
+    pub fn get(&self, deed: Deed) -> u64 {
+        match deed {
+            Deed::Opened => self.opened,
+            Deed::Clicked => self.clicked,
+            Deed::Unsubscribed => self.unsubscribed,
+            Deed::Complained => self.complained,
+        }
+    }
+
+    /// The same, to be written.
+    pub fn get_mut(&mut self, deed: Deed) -> &mut u64 {
+        match deed {
+            Deed::Opened => &mut self.opened,
+            Deed::Clicked => &mut self.clicked,
+            Deed::Unsubscribed => &mut self.unsubscribed,
+            Deed::Complained => &mut self.complained,
+        }
+    }
+}
+
 /// How one channel of a campaign stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChannelProgress {
@@ -260,6 +323,22 @@ pub struct ChannelProgress {
     pub counts: StateCounts,
     /// Messages taken, by provider.
     pub providers: BTreeMap<String, u64>,
+    /// What guests did with them.
+    #[serde(default)]
+    pub deeds: Deeds,
+}
+
+impl ChannelProgress {
+    /// Messages that a provider took, whatever became of them afterwards: what all rates are of.
+    pub fn sent(&self) -> u64 {
+        self.providers.values().sum()
+    }
+
+    /// What became of those that were sent: arrived, then what guests did, each with its number.
+    pub fn outcomes(&self) -> [(&'static str, u64); 5] {
+        let [opened, clicked, unsubscribed, complained] = Deed::ALL.map(|deed| (deed.as_str(), self.deeds.get(deed)));
+        [("delivered", self.counts.delivered), opened, clicked, unsubscribed, complained]
+    }
 }
 
 /// A campaign with all that is known of it.

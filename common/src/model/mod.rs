@@ -17,8 +17,8 @@ mod time;
 mod why;
 
 pub use campaign::{
-    Audience, CampaignClass, CampaignDetail, CampaignRow, CampaignSpec, CampaignState, ChannelProgress, Estimate,
-    EstimateLine, Reach, Schedule, WhatsAppParameter, WhatsAppTemplate,
+    Audience, CampaignClass, CampaignDetail, CampaignRow, CampaignSpec, CampaignState, ChannelProgress, Deed, Deeds,
+    Estimate, EstimateLine, Reach, Schedule, WhatsAppParameter, WhatsAppTemplate,
 };
 pub use channel::Channel;
 pub use control::{Control, ControlKind, Steer, Target};

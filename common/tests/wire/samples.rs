@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use usher_common::model::{
     AttemptNo, AttemptRow, Audience, Bind, BreakerState, BulkChange, CampaignClass, CampaignDetail, CampaignId,
-    CampaignRow, CampaignSpec, CampaignState, Channel, ChannelProgress, Control, ControlKind, Doubt, Estimate,
+    CampaignRow, CampaignSpec, CampaignState, Channel, ChannelProgress, Control, ControlKind, Deeds, Doubt, Estimate,
     EstimateLine, Guest, GuestChange, GuestId, GuestListRow, GuestRow, Health, ImportProblem, ImportProgress, Limit,
     ListId, MessageDetail, MessageId, MessageRow, MessageState, OutcomeClass, Overview, ProblemKind, Provenance,
     ProviderKind, ProviderRow, Reach, Rendered, Rsvp, Schedule, Severity, StateCounts, Steer, Target, TemplateBody,
@@ -115,6 +115,7 @@ fn detail() -> CampaignDetail {
             channel: Channel::Email,
             counts: counts(),
             providers: BTreeMap::from([(text("resend"), 9)]),
+            deeds: Deeds { opened: 5, clicked: 3, unsubscribed: 2, complained: 1 },
         }],
         reasons: vec![(text("no such mailbox"), 3)],
         approved_by: text("uid 1000 (ada)"),

@@ -235,7 +235,37 @@ fn show(out: &Output, detail: &CampaignDetail) -> Result<(), Failure> {
     for (reason, n) in &detail.reasons {
         out.line(&format!("{:>9}  {reason}", figures::count(*n)))?;
     }
-    Ok(())
+    show_outcomes(out, detail)
+}
+
+/// By channel: what was sent, and of that, what arrived and what guests did.
+fn show_outcomes(out: &Output, detail: &CampaignDetail) -> Result<(), Failure> {
+    let table: Vec<Vec<String>> = detail
+        .channels
+        .iter()
+        .filter(|channel| channel.sent() > 0)
+        .map(|channel| {
+            let sent = channel.sent();
+            let outcome = |(_, n): (&str, u64)| format!("{} {}", figures::count(n), figures::part(n, sent));
+            let first = [channel.channel.to_string(), figures::count(sent)];
+            first.into_iter().chain(channel.outcomes().into_iter().map(outcome)).collect()
+        })
+        .collect();
+    if table.is_empty() {
+        return Ok(());
+    }
+    out.table(
+        &[
+            ("CHANNEL", Align::Left),
+            ("SENT", Align::Right),
+            ("DELIVERED", Align::Right),
+            ("OPENED", Align::Right),
+            ("CLICKED", Align::Right),
+            ("UNSUBSCRIBED", Align::Right),
+            ("COMPLAINED", Align::Right),
+        ],
+        &table,
+    )
 }
 
 /// A message with every attempt.

@@ -1,9 +1,10 @@
 //! One campaign: where it stands, what keeps it, its channels and reasons, its messages.
 
-use usher_common::model::{CampaignDetail, CampaignId, MessageState, Schedule};
+use usher_common::model::{CampaignDetail, CampaignId, ChannelProgress, MessageState, Schedule};
 
 use crate::app::Model;
 use crate::figures;
+use crate::theme::Theme;
 use crate::widgets::{Cell, Column, Pen, Scroll, Span, Table, bar, campaign_state, message_state};
 
 const COLUMNS: [Column; 8] = [
@@ -153,7 +154,7 @@ pub(super) fn why(model: &Model, top: u16, pen: &mut Pen<'_>) -> u16 {
 }
 
 fn channels(model: &Model, detail: &CampaignDetail, pen: &mut Pen<'_>) -> u16 {
-    let theme = pen.theme();
+    let theme = *pen.theme();
     let most = pen.height().saturating_sub(1);
     let spec = &detail.spec;
     let starts = match &spec.schedule {
@@ -187,6 +188,10 @@ fn channels(model: &Model, detail: &CampaignDetail, pen: &mut Pen<'_>) -> u16 {
             Span::new(reason.clone(), theme.text),
         ]);
     }
+    // Last, since whoever has little room looks for what is wrong.
+    for channel in &detail.channels {
+        lines.extend(outcomes(channel, usize::from(pen.width()), &theme));
+    }
     let _ = model;
     let mut y = 0;
     for line in lines.iter().take(usize::from(most)) {
@@ -194,4 +199,28 @@ fn channels(model: &Model, detail: &CampaignDetail, pen: &mut Pen<'_>) -> u16 {
         y += 1;
     }
     y + 1
+}
+
+/// What became of what a channel sent, in shares of it; on as many lines as it takes.
+fn outcomes(channel: &ChannelProgress, width: usize, theme: &Theme) -> Vec<Vec<Span<'static>>> {
+    let sent = channel.sent();
+    if sent == 0 {
+        return Vec::new();
+    }
+    let begin =
+        |name: &str, text: String| vec![Span::new(format!("{name:<9} "), theme.strong), Span::new(text, theme.muted)];
+    let mut lines = vec![begin(channel.channel.as_str(), format!("of {} sent  ", figures::count(sent)))];
+    for (word, n) in channel.outcomes() {
+        let spans = [
+            Span::new(format!("{} ", figures::part(n, sent)), theme.strong),
+            Span::new(format!("{word}  "), theme.muted),
+        ];
+        let used = |line: &[Span<'_>]| line.iter().map(|span| usize::from(span.width())).sum::<usize>();
+        let last = lines.last_mut().expect("there is one from the start");
+        if used(last) + used(&spans) > width {
+            lines.push(begin("", String::new()));
+        }
+        lines.last_mut().expect("there is one from the start").extend(spans);
+    }
+    lines
 }

@@ -128,7 +128,8 @@ impl Hooks {
         Ok(())
     }
 
-    fn tell(&self, filed: &Filed) {
+    /// Shows what moved.
+    pub(super) fn tell(&self, filed: &Filed) {
         for campaign in &filed.campaigns {
             self.shared.look(*campaign);
         }

@@ -9,6 +9,7 @@ mod caller;
 mod guests;
 mod hooks;
 mod listen;
+mod mail;
 mod problem;
 mod progress;
 mod routes;
@@ -29,6 +30,7 @@ use usher_common::protocol::{Act, Answer, Problem, ProblemCode, Reply, Request, 
 pub use caller::Caller;
 pub use hooks::{HOOKS, HookCaller, Hooks};
 pub use listen::{Doors, ListenError, unix};
+pub use mail::{MAIL_PATH, MailDoor, MailPost};
 use progress::Progress;
 pub use routes::router;
 

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ use usher_common::protocol::{
     CLIENT_FRAME_CAP, Codec, JSON_SUBPROTOCOL, ProblemCode, Reply, Request, SESSION_PATH, bincode_subprotocol,
 };
 
+use super::mail::{MAIL_PATH, MailDoor, mail};
 use super::progress::Progress;
 use super::session::serve;
 use super::{Api, Caller};
@@ -24,14 +25,15 @@ use super::{Api, Caller};
 /// Bytes that a WebSocket reads at once: 128 KiB, the default, would be most of what a connection costs.
 const READ_BUFFER: usize = 8 * 1024;
 
-/// All routes, behind the question of who calls.
-pub fn router(api: Arc<Api>) -> Router {
+/// All routes, behind the question of who calls; `door` is for what comes by mail.
+pub fn router(api: Arc<Api>, door: Arc<MailDoor>) -> Router {
     Router::new()
         .route(SESSION_PATH, get(session))
         .route("/api/health", get(health))
         .route("/api/communications/queue/status", get(queue))
         .route("/api/communications/campaigns/{id}/status", get(campaign))
         .route("/metrics", get(metrics))
+        .route(MAIL_PATH, post(mail).with_state(door))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), admit))
         .with_state(api)
 }
@@ -172,6 +174,7 @@ async fn campaign(
                 "states": counts(&row.counts),
                 "channels": detail.channels.iter().map(|c| json!({
                     "channel": c.channel.as_str(), "states": counts(&c.counts), "providers": c.providers,
+                    "sent": c.sent(), "deeds": c.deeds,
                 })).collect::<Vec<_>>(),
                 "rate_per_second": row.rate,
                 "eta_seconds": row.eta_seconds,

@@ -9,6 +9,7 @@ use usher_common::model::{
 
 use super::context::Context;
 use super::error::CampaignError;
+use super::mark;
 use super::sms;
 use super::template::{Parts, Template, TemplateError};
 use super::whatsapp::{self, Approved, WhatsAppError};
@@ -127,12 +128,7 @@ impl Kit {
     /// The same for every attempt at a message, so that a receiver can drop a double; nobody can guess another's.
     fn message_id(&self, message: MessageId) -> String {
         let domain = self.organisation.from_email.as_deref().and_then(|a| a.rsplit_once('@')).map_or("usher", |p| p.1);
-        let mut hash = blake3::Hasher::new();
-        hash.update(b"usher message id v1");
-        hash.update(&self.secret);
-        hash.update(&message.0.to_be_bytes());
-        let tag = hex::encode(&hash.finalize().as_bytes()[..8]);
-        format!("<{message}.{tag}@{domain}>")
+        mark::message_id(&self.secret, message, domain)
     }
 }
 

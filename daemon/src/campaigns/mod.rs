@@ -10,6 +10,7 @@ mod draft;
 mod error;
 pub mod estimate;
 pub mod lifecycle;
+pub mod mark;
 pub mod schedule;
 pub mod service;
 pub mod sms;

@@ -352,6 +352,7 @@ impl Campaigns {
                     .filter(|((c, _), _)| *c == channel)
                     .map(|((_, name), n)| (name.clone(), *n))
                     .collect(),
+                deeds: counts.deeds.get(&channel).copied().unwrap_or_default(),
             })
             .collect();
         let mut reasons: Vec<(String, u64)> = counts.reasons.into_iter().collect();

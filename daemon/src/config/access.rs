@@ -44,6 +44,25 @@ impl Word for SmtpSecurity {
     }
 }
 
+/// Who can write to the mailbox that an SMTP provider's bounces come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReturnMailbox {
+    /// Anybody: a report has to prove that it speaks of a letter of ours.
+    Open,
+    /// Nobody but a server that is trusted.
+    Trusted,
+}
+
+impl Word for ReturnMailbox {
+    const ALL: &'static [Self] = &[Self::Open, Self::Trusted];
+    fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Trusted => "trusted",
+        }
+    }
+}
+
 /// How a message gets into Slack.
 #[derive(Debug, Clone, Copy)]
 enum SlackMode {
@@ -143,6 +162,8 @@ pub enum ProviderAccess {
         hello_name: Option<String>,
         /// Most connections kept open.
         pool: u32,
+        /// Who can write to the mailbox that its bounces come to.
+        mailbox: ReturnMailbox,
     },
 }
 
@@ -221,7 +242,8 @@ pub(super) fn smtp(reader: &mut Reader<'_>, section: &Section, made_by: MadeBy<'
     }
     let hello_name = reader.within(section, "hello_name").text(None, check::host);
     let pool = reader.within(section, "pool").integer(8, 1..=1_000);
-    Some(ProviderAccess::Smtp { host: host?, port, security, login: user.zip(password), hello_name, pool })
+    let mailbox = reader.within(section, "mailbox").word(Some(ReturnMailbox::Open)).unwrap_or(ReturnMailbox::Open);
+    Some(ProviderAccess::Smtp { host: host?, port, security, login: user.zip(password), hello_name, pool, mailbox })
 }
 
 pub(super) fn sendgrid(reader: &mut Reader<'_>, section: &Section) -> Option<ProviderAccess> {

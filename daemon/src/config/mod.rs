@@ -21,7 +21,7 @@ mod sources;
 
 use std::path::PathBuf;
 
-pub use access::{ProviderAccess, SmtpSecurity};
+pub use access::{ProviderAccess, ReturnMailbox, SmtpSecurity};
 pub use error::{ConfigError, FileFault, Key, Place, Source, Warning};
 pub use organisation::{Organisation, Tier, TierLimits};
 pub use provider::{ProviderSettings, ReportKeys};
@@ -127,5 +127,23 @@ impl Config {
         }
         let (entries, warnings) = reader.finish(mode)?;
         Ok(Loaded { config, warnings, entries })
+    }
+
+    /// Where the daemon's socket is, for a program that may read no secrets and does not look at anything else.
+    ///
+    /// # Errors
+    /// As [`Self::load`], of the file itself and of `[socket]`.
+    pub fn socket_path(sources: &Sources) -> Result<PathBuf, Vec<ConfigError>> {
+        let document = match &sources.file {
+            None => Document::default(),
+            Some(path) => {
+                let content = sources::read_configuration(path)
+                    .map_err(|fault| vec![ConfigError::File { path: path.clone(), fault }])?;
+                Document::parse(path, &content.text)?
+            }
+        };
+        let mut reader = Reader::new(sources, document);
+        let socket = settings::socket(&mut reader);
+        if reader.errors.is_empty() { Ok(socket.path) } else { Err(reader.errors) }
     }
 }

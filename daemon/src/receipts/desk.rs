@@ -41,7 +41,7 @@ pub struct Desk {
 /// What reports came to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filed {
-    /// Campaigns of which messages moved.
+    /// Campaigns of which messages moved, or guests did something with them.
     pub campaigns: BTreeSet<CampaignId>,
     /// Where messages wait again.
     pub lanes: BTreeSet<Lane>,
@@ -56,7 +56,7 @@ pub struct Filed {
 }
 
 impl Filed {
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.campaigns.extend(other.campaigns);
         self.lanes.extend(other.lanes);
         self.moved += other.moved;
@@ -86,7 +86,7 @@ impl Desk {
         Self { elsewhere: Some(elsewhere), ..self }
     }
 
-    fn store(&self) -> &Store {
+    pub(super) fn store(&self) -> &Store {
         self.book.store()
     }
 
@@ -139,6 +139,7 @@ impl Desk {
             let empty = write.moves.is_empty()
                 && write.heard.is_empty()
                 && write.suppress.is_empty()
+                && write.deeds.is_empty()
                 && write.wait.is_empty()
                 && write.found.is_empty();
             if empty {
@@ -210,17 +211,22 @@ impl Desk {
         kind: Kind,
         hash: Option<[u8; 16]>,
     ) -> Result<bool, Error> {
-        if kind.says() == Says::Nothing {
+        let deed = kind.deed();
+        if kind.says() == Says::Nothing && deed.is_none() {
             return Ok(false);
         }
         let Some(held) = self.find(provider, report)? else {
-            return Ok(report.message.is_some() || !report.provider_id.is_empty());
+            // Opens of strangers' letters, where an account is shared, must not push out what may still find its message.
+            return Ok(kind.says() != Says::Nothing && (report.message.is_some() || !report.provider_id.is_empty()));
         };
         let id = held.id;
         let reporter = self.reporter(provider, report, hash, &held);
         let state = draft.moving.get(&id).map_or(held.state(), |moved| moved.to);
         let to = match becomes(state, reporter, kind.says()) {
             Becomes::Waits => return Ok(true),
+            Becomes::Stays if deed.is_some() && state == MessageState::Sending && reporter != Reporter::Stranger => {
+                return Ok(true);
+            }
             Becomes::Stays => None,
             Becomes::Moves(to) => Some(to),
         };
@@ -230,6 +236,12 @@ impl Desk {
             && let Some(hash) = channel_of(provider, &held).and_then(|channel| self.guest_hash(&held, channel))
         {
             suppress(&mut draft.write, hash, reason, provider, &report.code, self.clock.now());
+        }
+        if let Some(deed) = deed.filter(|_| reporter != Reporter::Stranger) {
+            let channel = channel_of(provider, &held).unwrap_or(held.record.channel);
+            let done = draft.write.deeds.entry((held.campaign, id)).or_insert_with(|| (channel, BTreeSet::new()));
+            done.1.insert(deed);
+            draft.filed.campaigns.insert(held.campaign);
         }
         let Some(to) = to else { return Ok(false) };
         let why = match (to, kind) {
@@ -292,7 +304,7 @@ impl Desk {
     }
 
     /// The suppression hash of an address as a provider writes it.
-    fn hash(&self, channel: Channel, address: &str) -> Option<[u8; 16]> {
+    pub(super) fn hash(&self, channel: Channel, address: &str) -> Option<[u8; 16]> {
         let address = match channel {
             Channel::Email => EmailAddress::parse(address).ok()?.stored,
             Channel::Sms | Channel::WhatsApp => Some(address).filter(|number| number.starts_with('+'))?.to_owned(),
@@ -302,7 +314,7 @@ impl Desk {
     }
 
     /// The same of the guest's address as it is now.
-    fn guest_hash(&self, held: &HeldMessage, channel: Channel) -> Option<[u8; 16]> {
+    pub(super) fn guest_hash(&self, held: &HeldMessage, channel: Channel) -> Option<[u8; 16]> {
         let row = self.book.get(held.record.list, held.record.guest).ok()??;
         Some(self.book.suppression_hash(channel, address_on(&row.guest, channel)?))
     }
@@ -350,4 +362,4 @@ fn suppress(write: &mut ReceiptWrite, hash: [u8; 16], reason: Reason, provider: 
 
 #[cfg(test)]
 #[path = "desk_tests.rs"]
-mod tests;
+pub(super) mod tests;

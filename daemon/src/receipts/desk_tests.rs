@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use usher_common::model::{AttemptNo, CampaignState, GuestId, ListId};
+use usher_common::model::{AttemptNo, CampaignState, Deeds, GuestId, ListId};
 
 use super::*;
 use crate::guests::{Intake, Source};
@@ -18,14 +18,14 @@ use crate::vault::Vault;
 const NOW: Timestamp = Timestamp(1_795_341_600_000);
 
 /// Two guests, and one mail to each under way at `resend`.
-struct House {
+pub(in crate::receipts) struct House {
     _folder: tempfile::TempDir,
-    desk: Desk,
+    pub(in crate::receipts) desk: Desk,
     claims: Vec<Claim>,
 }
 
 impl House {
-    async fn new() -> Self {
+    pub(in crate::receipts) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         let vault = Arc::new(Vault::open(folder.path(), None).unwrap().0);
@@ -81,7 +81,7 @@ impl House {
     }
 
     /// The provider's answers come in.
-    async fn answered(&self, next: &Next, class: OutcomeClass, provider_id: &str) {
+    pub(in crate::receipts) async fn answered(&self, next: &Next, class: OutcomeClass, provider_id: &str) {
         let outcome = |claim: &Claim| OutcomeWrite {
             lane: claim.lane,
             message: claim.id.message,
@@ -104,7 +104,11 @@ impl House {
         self.desk.store().record_outcomes(&by(), &writes, 1).await.unwrap();
     }
 
-    fn state(&self, n: usize) -> MessageState {
+    pub(in crate::receipts) fn message(&self, n: usize) -> MessageId {
+        self.claims[n].id.message
+    }
+
+    pub(in crate::receipts) fn state(&self, n: usize) -> MessageState {
         self.desk.store().held(self.claims[n].id.message).unwrap().unwrap().state()
     }
 
@@ -117,7 +121,7 @@ impl House {
         self.desk.file("resend", reports).await.unwrap()
     }
 
-    fn is_suppressed(&self, address: &str) -> Option<String> {
+    pub(in crate::receipts) fn is_suppressed(&self, address: &str) -> Option<String> {
         let hash = self.desk.hash(Channel::Email, address).unwrap();
         self.desk.store().suppression(&hash).unwrap().map(|record| record.reason)
     }
@@ -203,4 +207,27 @@ async fn reports_that_come_at_once_do_not_get_into_each_others_way() {
     assert_eq!(filed.iter().map(|filed| filed.doubled).sum::<u64>(), 0);
     // Sent and soft bounces for the one, nothing but delivered for the other.
     assert_eq!((house.state(0), house.state(1)), (MessageState::Failed, MessageState::Delivered));
+}
+
+#[tokio::test]
+async fn what_a_guest_did_is_counted_once_a_message_whatever_the_order() {
+    let house = House::new().await;
+    // Told before the outcome: it waits for it, and counts then.
+    let early = [house.report(0, "e0", Kind::Opened), house.report(1, "e1", Kind::Read)];
+    assert_eq!(house.file(&early).await.waiting, 2);
+    house.answered(&Next::Accepted, OutcomeClass::Accepted, "re-1").await;
+    house.desk.match_again(None).await.unwrap();
+    let kinds = [Kind::Opened, Kind::Clicked, Kind::Opened, Kind::Clicked, Kind::Complaint, Kind::Delivered];
+    for (n, kind) in kinds.into_iter().enumerate() {
+        house.file(&[house.report(0, &format!("again {n}"), kind)]).await;
+    }
+    // Neither by one who never had it nor of what is not there is anything counted, nor does the latter wait.
+    let stranger = house.desk.file("sendgrid", &[house.report(1, "e2", Kind::Clicked)]).await.unwrap();
+    assert_eq!(stranger, Filed::default());
+    let nobody = Report { message: Some(MessageId(77_777)), ..house.report(1, "e3", Kind::Opened) };
+    assert_eq!(house.file(&[nobody]).await.waiting, 0);
+    let counts = house.desk.store().campaign_counts(CampaignId(1)).unwrap();
+    let counted = Deeds { opened: 2, clicked: 1, complained: 1, unsubscribed: 0 };
+    assert_eq!(counts.deeds, [(Channel::Email, counted)].into());
+    assert_eq!((house.state(0), house.state(1)), (MessageState::Delivered, MessageState::Delivered), "read is arrived");
 }

@@ -10,11 +10,15 @@
 pub mod desk;
 mod form;
 mod json;
+pub mod mail;
+pub mod mailbox;
 pub mod precedence;
 pub mod read;
 pub mod report;
 pub mod verify;
 
 pub use desk::{Desk, Elsewhere, Filed};
+pub use mail::{MailFault, MailReport, read_mail};
+pub use mailbox::{MailAnswer, MailFiled, Mailbox};
 pub use read::{Heard, Unreadable, read};
 pub use report::{Kind, Reason, Report};

@@ -125,6 +125,7 @@ fn twilio(post: &Post<'_>) -> Report {
         (Kind::Failed, Some(21610)) => Kind::WithheldOptedOut,
         // The number does not exist; the number is a landline.
         (Kind::Failed, Some(30005 | 30006)) => Kind::HardBounce,
+        (Kind::Delivered, _) if status == "read" => Kind::Read,
         (kind, _) => kind,
     };
     let report = Report {
@@ -149,7 +150,10 @@ fn sendgrid(event: &Value) -> Report {
         ("unsubscribe" | "group_unsubscribe", ..) => Kind::OptOut,
         ("group_resubscribe", ..) => Kind::OptIn,
         ("account_status_change", ..) => Kind::Account,
-        ("open" | "click", ..) => Kind::Nothing,
+        // Apple loads the pictures of every mail beforehand, and SendGrid knows it.
+        ("open", ..) if event.pointer("/sg_machine_open") == Some(&Value::Bool(true)) => Kind::Nothing,
+        ("open", ..) => Kind::Opened,
+        ("click", ..) => Kind::Clicked,
         _ => Kind::from(receipt::sendgrid(name)),
     };
     let to = text(event, "/email");
@@ -174,7 +178,9 @@ fn resend(event: &Value, delivery: &str) -> Report {
         ("email.suppressed", _, "previous_complaint") => Kind::WithheldComplained,
         ("email.complained", ..) => Kind::Complaint,
         ("contact.updated", ..) if event.pointer("/data/unsubscribed") == Some(&Value::Bool(true)) => Kind::OptOut,
-        ("email.opened" | "email.clicked" | "email.received", ..) => Kind::Nothing,
+        ("email.opened", ..) => Kind::Opened,
+        ("email.clicked", ..) => Kind::Clicked,
+        ("email.received", ..) => Kind::Nothing,
         (name, ..) if name.starts_with("contact.") => Kind::Nothing,
         (name, ..) if name.starts_with("domain.") => Kind::Account,
         _ => Kind::from(receipt::resend(name, Some(bounce).filter(|bounce| !bounce.is_empty()))),
@@ -244,6 +250,7 @@ fn whatsapp_status(status: &Value) -> Report {
     let code = word(status, "/errors/0/code");
     let kind = match Kind::from(receipt::whatsapp(name, code.parse().ok())) {
         Kind::Failed if code == "131050" => Kind::WithheldOptedOut,
+        Kind::Delivered if matches!(name, "read" | "played") => Kind::Read,
         kind => kind,
     };
     let report = Report {
@@ -309,6 +316,9 @@ fn gateway_report(value: &Value, channel: Channel) -> Report {
         "sent" => Kind::Sent,
         "delayed" => Kind::Delayed,
         "delivered" => Kind::Delivered,
+        "read" => Kind::Read,
+        "opened" => Kind::Opened,
+        "clicked" => Kind::Clicked,
         "failed" => Kind::Failed,
         "unknown" => Kind::Doubtful,
         "bounced" => Kind::HardBounce,

@@ -3,7 +3,7 @@
 //! A report names its event, so that a double is known; the message, by our id where the provider carries it; and what it
 //! says. The recipient's address is for suppressing it and is never kept; what the provider says is redacted first.
 
-use usher_common::model::{Channel, MessageId, Timestamp};
+use usher_common::model::{Channel, Deed, MessageId, Timestamp};
 
 use super::precedence::Says;
 use crate::providers::receipt::ReceiptState;
@@ -37,8 +37,14 @@ pub enum Kind {
     Sent,
     /// Not yet, and the provider keeps trying.
     Delayed,
-    /// It arrived, or was read.
+    /// It arrived.
     Delivered,
+    /// It arrived and was read.
+    Read,
+    /// Its pictures were loaded.
+    Opened,
+    /// A link in it was followed.
+    Clicked,
     /// It will not arrive; the address is not to blame.
     Failed,
     /// The provider does not know what became of it.
@@ -61,7 +67,7 @@ pub enum Kind {
     OptIn,
     /// Of the account, of no message: suspended, uninstalled, limited.
     Account,
-    /// Nothing about arrival: an open, a click, an answer.
+    /// Nothing that counts: an answer, pictures that a program loaded.
     Nothing,
     /// A word that nobody knows here yet.
     Foreign,
@@ -91,10 +97,13 @@ impl Reason {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Sent,
         Self::Delayed,
         Self::Delivered,
+        Self::Read,
+        Self::Opened,
+        Self::Clicked,
         Self::Failed,
         Self::Doubtful,
         Self::HardBounce,
@@ -116,6 +125,9 @@ impl Kind {
             Self::Sent => "sent",
             Self::Delayed => "delayed",
             Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Opened => "opened",
+            Self::Clicked => "clicked",
             Self::Failed => "failed",
             Self::Doubtful => "doubtful",
             Self::HardBounce => "hard_bounce",
@@ -142,14 +154,26 @@ impl Kind {
         match self {
             // Whoever complains or opts out has been written to; that it was this message is for another report to say.
             Self::Sent | Self::Delayed | Self::Doubtful | Self::Complaint | Self::OptOut => Says::Taken,
-            Self::Delivered => Says::Arrived,
+            Self::Delivered | Self::Read => Says::Arrived,
             Self::Failed
             | Self::HardBounce
             | Self::SoftBounce
             | Self::WithheldBounced
             | Self::WithheldComplained
             | Self::WithheldOptedOut => Says::Lost,
-            Self::OptIn | Self::Account | Self::Nothing | Self::Foreign => Says::Nothing,
+            // That it was opened is no word of the mail server's: whether it arrived is for that to say.
+            Self::Opened | Self::Clicked | Self::OptIn | Self::Account | Self::Nothing | Self::Foreign => Says::Nothing,
+        }
+    }
+
+    /// What its guest did with the message, if that is what it says.
+    pub fn deed(self) -> Option<Deed> {
+        match self {
+            Self::Read | Self::Opened => Some(Deed::Opened),
+            Self::Clicked => Some(Deed::Clicked),
+            Self::OptOut => Some(Deed::Unsubscribed),
+            Self::Complaint => Some(Deed::Complained),
+            _ => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Provider accounts as the configuration describes them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -8,7 +9,7 @@ use usher_common::model::ProviderKind;
 
 use crate::api::HookCaller;
 use crate::clock::Clock;
-use crate::config::{ProviderAccess, ProviderSettings, Secrets, SmtpSecurity};
+use crate::config::{ProviderAccess, ProviderSettings, ReturnMailbox, Secrets, SmtpSecurity};
 use crate::dispatch::breaker;
 use crate::dispatch::{Account, Setup};
 use crate::providers::settings::{Security, SlackWebhookConfig, SmtpConfig, WebhookConfig};
@@ -102,6 +103,15 @@ pub fn callers(providers: &[ProviderSettings], secrets: &Secrets, public_url: &s
     Ok(callers)
 }
 
+/// The SMTP providers, and whether the mailbox that their bounces come to is trusted.
+pub fn mailboxes(providers: &[ProviderSettings]) -> BTreeMap<String, bool> {
+    let mailbox = |settings: &ProviderSettings| match &settings.access {
+        ProviderAccess::Smtp { mailbox, .. } => Some((settings.name.clone(), *mailbox == ReturnMailbox::Trusted)),
+        _ => None,
+    };
+    providers.iter().filter_map(mailbox).collect()
+}
+
 fn adapter_config(settings: &ProviderSettings) -> ProviderConfig {
     let mut config = ProviderConfig::named(&settings.name, settings.kind);
     config.sender.clone_from(&settings.from);
@@ -148,7 +158,7 @@ fn adapter_config(settings: &ProviderSettings) -> ProviderConfig {
             config.webhook = Some(webhook);
             config.secret.clone_from(token);
         }
-        ProviderAccess::Smtp { host, port, security, login, hello_name, pool } => {
+        ProviderAccess::Smtp { host, port, security, login, hello_name, pool, mailbox: _ } => {
             let mut smtp = SmtpConfig::at(host);
             smtp.port = Some(*port);
             smtp.security = match security {

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::accounts;
 use super::logging::Logging;
 use super::signals::{Asked, Signals};
-use crate::api::{self, Api, Doors, Hooks};
+use crate::api::{self, Api, Doors, Hooks, MailDoor};
 use crate::campaigns::Campaigns;
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, Sources, reload};
@@ -27,7 +27,7 @@ use crate::dispatch::{Dispatcher, Settings, Shared};
 use crate::failpoint::hurried;
 use crate::guests::GuestBook;
 use crate::monitor::{Board, Metrics};
-use crate::receipts::{Desk, Elsewhere};
+use crate::receipts::{Desk, Elsewhere, Mailbox};
 use crate::store::Store;
 use crate::store::engine::{Engine, IndexStart, Options, StartReport};
 use crate::vault::{RootOrigin, Vault};
@@ -94,7 +94,11 @@ pub async fn run(loaded: Loaded, sources: Sources, logging: Logging) -> anyhow::
         token,
         (closing.clone(), sessions.clone()),
     );
-    let doors = Arc::new(Doors::new(api::router(api), sessions.clone(), closing.clone()));
+    let receipts = receipts.with_fallback(Arc::clone(&shared) as Arc<dyn Elsewhere>);
+    let hooks = reports(config, receipts.clone(), &shared, &metrics, &clock)?;
+    let mailbox = Mailbox::new(receipts, secret, accounts::mailboxes(&config.providers));
+    let door = MailDoor::new(mailbox, Arc::clone(&hooks), Arc::clone(&metrics));
+    let doors = Arc::new(Doors::new(api::router(api, door), sessions.clone(), closing.clone()));
     let unix = unix_listener(config).await?;
     let socket = Arc::clone(&doors);
     sessions.spawn(async move { socket.serve_unix(unix).await });
@@ -105,8 +109,7 @@ pub async fn run(loaded: Loaded, sources: Sources, logging: Logging) -> anyhow::
         tracing::info!(address = %tcp.local_addr().unwrap_or(listener.address), "the operator port is open");
         sessions.spawn(async move { doors.serve_tcp(tcp).await });
     }
-    let receipts = receipts.with_fallback(Arc::clone(&shared) as Arc<dyn Elsewhere>);
-    open_hooks(config, receipts, &shared, &metrics, &clock, (&closing, &sessions)).await?;
+    open_hooks(config, hooks, (&closing, &sessions)).await?;
     let upkeep = tokio::spawn(keep_up(store.clone(), Arc::clone(&shared), config.store.checkpoint_interval));
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     tracing::info!(
@@ -169,25 +172,37 @@ async fn open_state(config: &Config, clock: &Clock) -> anyhow::Result<(Arc<Vault
     Ok((Arc::new(vault), Store::new(engine)))
 }
 
-/// Opens the port for what providers report, where one is configured, and looks after reports that wait.
-async fn open_hooks(
+/// Who files what providers report, and looks after what waits. Nobody may call where no port is configured.
+fn reports(
     config: &Config,
     receipts: Desk,
     shared: &Arc<Shared>,
     metrics: &Arc<Metrics>,
     clock: &Clock,
+) -> anyhow::Result<Arc<Hooks>> {
+    let mut callers = Vec::new();
+    if let (Some(_), Some(public)) = (config.webhooks.address, &config.webhooks.public_url) {
+        callers = accounts::callers(&config.providers, &config.secrets, public).context("reading webhook secrets")?;
+        for caller in callers.iter().filter(|caller| caller.keys.is_empty()) {
+            tracing::warn!(provider = caller.name, "has no webhook_secret, so that its reports are not believed");
+        }
+    }
+    Ok(Hooks::new(callers, receipts, Arc::clone(shared), Arc::clone(metrics), clock.clone()))
+}
+
+/// Opens the port for what providers report, where one is configured, and looks after reports that wait, which also come by mail.
+async fn open_hooks(
+    config: &Config,
+    hooks: Arc<Hooks>,
     (closing, sessions): (&CancellationToken, &TaskTracker),
 ) -> anyhow::Result<()> {
-    let (Some(address), Some(public)) = (config.webhooks.address, &config.webhooks.public_url) else { return Ok(()) };
-    let callers = accounts::callers(&config.providers, &config.secrets, public).context("reading webhook secrets")?;
-    for caller in callers.iter().filter(|caller| caller.keys.is_empty()) {
-        tracing::warn!(provider = caller.name, "has no webhook_secret, so that its reports are not believed");
+    if let (Some(address), Some(_)) = (config.webhooks.address, &config.webhooks.public_url) {
+        let tcp =
+            TcpListener::bind(address).await.with_context(|| format!("listening on {address} (webhooks.listen)"))?;
+        tracing::info!(address = %tcp.local_addr().unwrap_or(address), "the port for providers' reports is open");
+        let doors = Doors::new(hooks.router(), sessions.clone(), closing.clone());
+        sessions.spawn(async move { doors.serve_tcp(tcp).await });
     }
-    let tcp = TcpListener::bind(address).await.with_context(|| format!("listening on {address} (webhooks.listen)"))?;
-    tracing::info!(address = %tcp.local_addr().unwrap_or(address), "the port for providers' reports is open");
-    let hooks = Hooks::new(callers, receipts, Arc::clone(shared), Arc::clone(metrics), clock.clone());
-    let doors = Doors::new(hooks.router(), sessions.clone(), closing.clone());
-    sessions.spawn(async move { doors.serve_tcp(tcp).await });
     let stop = closing.clone();
     sessions.spawn(async move { hooks.look_after(stop).await });
     Ok(())

@@ -1,9 +1,10 @@
 //! Running as a service: what surrounds the rooms that do the work.
 //!
 //! [`daemon`] starts them in order and stops them in order; [`accounts`] sets providers up as the configuration says;
-//! [`logging`] and [`signals`] are the operating system's side.
+//! [`logging`] and [`signals`] are the operating system's side. [`receive_mail`] is a process of its own, which a mail server starts.
 
 pub mod accounts;
 pub mod daemon;
 pub mod logging;
+pub mod receive_mail;
 pub mod signals;

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use usher_common::model::{CampaignState, Channel, GuestId, MessageId, MessageState, OutcomeClass, Timestamp};
+use usher_common::model::{
+    CampaignState, Channel, Deed, Deeds, GuestId, MessageId, MessageState, OutcomeClass, Timestamp,
+};
 
 use super::engine::{Engine, Options};
 use super::*;

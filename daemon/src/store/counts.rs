@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use usher_common::model::{CampaignId, Channel, ListId, MessageState, StateCounts};
+use usher_common::model::{CampaignId, Channel, Deed, Deeds, ListId, MessageState, StateCounts};
 
 use super::engine::Change;
-use super::{Error, Store, merge, space};
+use super::{Error, Store, deeds, merge, space};
 
 /// Longest reason that is counted by its own name, in bytes; longer ones are cut.
 const REASON_BYTES: usize = 80;
@@ -19,6 +19,8 @@ pub struct CampaignCounts {
     pub providers: BTreeMap<(Channel, String), u64>,
     /// Failures and suppressions by their reason.
     pub reasons: BTreeMap<String, u64>,
+    /// What guests did with messages, by channel.
+    pub deeds: BTreeMap<Channel, Deeds>,
 }
 
 impl CampaignCounts {
@@ -65,6 +67,13 @@ pub(super) fn reason(campaign: CampaignId, reason: &str, delta: i64) -> Change {
         end -= 1;
     }
     key.extend(reason.as_bytes().iter().take(end));
+    merge(space::COUNT, key, delta)
+}
+
+/// So many messages more with which guests did something.
+pub(super) fn deed(campaign: CampaignId, channel: Channel, deed: Deed, delta: i64) -> Change {
+    let mut key = key(b'g', campaign);
+    key.extend([space::channel_byte(channel), deeds::byte(deed)]);
     merge(space::COUNT, key, delta)
 }
 
@@ -116,6 +125,13 @@ impl Store {
         })?;
         self.each_counter(&key(b'r', campaign), |tail, n| {
             counts.reasons.insert(String::from_utf8_lossy(tail).into_owned(), n);
+        })?;
+        self.each_counter(&key(b'g', campaign), |tail, n| {
+            if let [channel, deed] = *tail
+                && let (Some(channel), Some(deed)) = (space::channel_of(channel), deeds::of_byte(deed))
+            {
+                *counts.deeds.entry(channel).or_default().get_mut(deed) = n;
+            }
         })?;
         Ok(counts)
     }

@@ -10,6 +10,7 @@ use std::ops::Bound;
 use usher_common::model::{CampaignId, Channel, MessageId, MessageState, OutcomeClass, Timestamp};
 
 use super::claims::Lane;
+use super::deeds::DeedWrite;
 use super::engine::{Change, Precondition, Space};
 use super::messages::put_message;
 use super::queue::Moves;
@@ -98,6 +99,8 @@ pub struct ReceiptWrite {
     pub heard: Vec<[u8; 16]>,
     /// Addresses that are suppressed by it, unless they are already.
     pub suppress: Vec<([u8; 16], SuppressionRecord)>,
+    /// What guests did with messages.
+    pub deeds: DeedWrite,
     /// Reports that wait from now on.
     pub wait: Vec<Orphan>,
     /// Reports that have found their message.
@@ -225,6 +228,7 @@ impl Store {
                 reasons.push(record.reason.clone());
             }
         }
+        self.keep_deeds(&write.deeds, &mut expect, &mut changes)?;
         self.keep_orphans(write, &mut expect, &mut changes)?;
         let mut audit = Vec::new();
         if !write.moves.is_empty() {

@@ -203,3 +203,40 @@ async fn an_address_is_suppressed_once_and_keeps_its_first_reason() {
     }
     assert_eq!(desk.store.suppression(&[5; 16]).unwrap().unwrap().reason, "bounced");
 }
+
+#[tokio::test]
+async fn what_a_guest_did_counts_once_and_with_its_commit() {
+    let mut desk = Desk::new().await;
+    let held = at(&mut desk, 2, &Next::Accepted).await;
+    let done = |n: usize, deeds: &[Deed]| {
+        let deeds = (Channel::Sms, deeds.iter().copied().collect());
+        ReceiptWrite { deeds: [((held[n].campaign, held[n].id), deeds)].into(), ..ReceiptWrite::default() }
+    };
+    record(&desk, &done(0, &[Deed::Opened])).await.unwrap();
+    record(&desk, &done(0, &[Deed::Opened, Deed::Clicked])).await.unwrap();
+    record(&desk, &done(1, &[Deed::Complained])).await.unwrap();
+    // A commit that is refused for something else counts nothing of it.
+    let stale = moved(&held[1], MessageState::Delivered);
+    record(&desk, &ReceiptWrite { moves: vec![stale.clone()], ..ReceiptWrite::default() }).await.unwrap();
+    let refused = ReceiptWrite { moves: vec![stale], ..done(1, &[Deed::Unsubscribed]) };
+    assert!(matches!(record(&desk, &refused).await, Err(Error::Changed { .. })));
+    for restarted in [false, true] {
+        if restarted {
+            desk.restart().await;
+            record(&desk, &done(0, &[Deed::Clicked])).await.unwrap();
+        }
+        let counts = desk.store.campaign_counts(desk.campaign.id).unwrap();
+        let counted = Deeds { opened: 1, clicked: 1, complained: 1, unsubscribed: 0 };
+        assert_eq!(counts.deeds, [(Channel::Sms, counted)].into());
+        assert_eq!(desk.store.deeds(held[0].campaign, held[0].id).unwrap(), [Deed::Opened, Deed::Clicked].into());
+    }
+    balances(&desk, 2);
+    let both = futures_util::future::join_all([(); 2].map(|()| record_again(&desk, done(1, &[Deed::Opened])))).await;
+    assert!(both.iter().any(Result::is_ok), "{both:?}");
+    let counts = desk.store.campaign_counts(desk.campaign.id).unwrap();
+    assert_eq!(counts.deeds[&Channel::Sms].opened, 2, "at once, and by two");
+}
+
+async fn record_again(desk: &Desk, write: ReceiptWrite) -> Result<(), Error> {
+    record(desk, &write).await
+}

@@ -51,6 +51,8 @@ pub(super) const CARRIED: Space = Space::new(0x47);
 pub(super) const HEARD: Space = Space::new(0x48);
 /// Reports that wait for their message, by when they came and hash.
 pub(super) const ORPHAN: Space = Space::new(0x49);
+/// What guests did with messages, by campaign and id: a bit a deed.
+pub(super) const DEED: Space = Space::new(0x4a);
 /// Addresses that must not be written to, by keyed hash.
 pub(super) const SUPPRESSED: Space = Space::new(0x50);
 /// Breakers of providers, by the provider's name.

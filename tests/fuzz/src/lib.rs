@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use usher_common::model::{Channel, ProviderKind, Timestamp};
 use usher_common::protocol::{CLIENT_FRAME_CAP, ClientFrame, Codec, SERVER_FRAME_CAP, ServerFrame, decode, encode};
 use usherd::receipts::verify::{Call, Key, Scheme, verify};
-use usherd::receipts::{Heard, read};
+use usherd::receipts::{Heard, MailReport, read, read_mail};
 use usherd::store::engine::survey;
 
 /// Something that takes any bytes.
@@ -23,8 +23,9 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 3] = [
+pub const TARGETS: [Target; 4] = [
     Target { name: "webhook", run: webhook, seed: webhook_seeds },
+    Target { name: "mail", run: mail, seed: mail_seeds },
     Target { name: "log_frame", run: log_frame, seed: log_seeds },
     Target { name: "console_frame", run: console_frame, seed: console_seeds },
 ];
@@ -80,6 +81,20 @@ fn split(input: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// A mail, as a mail server hands it over: what is read of it is bounded, and the same when it is read again.
+pub fn mail(input: &[u8]) {
+    let Ok(reports) = read_mail(input) else { return };
+    assert!(reports.len() <= 16, "{} reports in one mail", reports.len());
+    for report in &reports {
+        let texts = report.names.iter().chain(&report.addresses);
+        let longest = texts.chain([&report.code, &report.detail]).map(String::len).max();
+        assert!(longest < Some(16_384) && report.names.len() + report.addresses.len() <= 64, "a report without bounds");
+        let text = serde_json::to_string(report).expect("a report can be written");
+        assert_eq!(&serde_json::from_str::<MailReport>(&text).expect("and read back"), report);
+    }
+    assert_eq!(read_mail(input), Ok(reports));
+}
+
 /// A segment of the commit log, as it lies and with its first frame's checksum made right, so that what is behind the checksum
 /// is reached too.
 pub fn log_frame(input: &[u8]) {
@@ -124,6 +139,21 @@ fn webhook_seeds() -> Vec<Vec<u8>> {
         b"\x04x-slack-signature:v0=00\nx-slack-request-timestamp:1800000000\n\n{\"type\":\"event_callback\",\"event\":{\"type\":\"message\"}}".to_vec(),
         b"\x05usher-signature:v1=00\nusher-timestamp:1800000000\n\n{\"reports\":[{\"id\":\"1\",\"message\":\"m1\",\"status\":\"delivered\"}]}".to_vec(),
     ]
+}
+
+fn mail_seeds() -> Vec<Vec<u8>> {
+    let head = "From: m@x.example\nMessage-ID: <d@x.example>\nIn-Reply-To: <m1.00@a.example>\nMIME-Version: 1.0\n\
+                Content-Type: multipart/report; report-type=delivery-status; boundary=\"b\"\n\n--b\n\nwords\n--b\n";
+    let status = "Content-Type: message/delivery-status\n\nReporting-MTA: dns; x.example\nOriginal-Envelope-Id: m1.00@a.example\n\n\
+                  Final-Recipient: rfc822; z@g.example\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550\n 5.1.1 no\n\n--b\n";
+    let letter = "Content-Type: message/rfc822\nContent-Transfer-Encoding: 7bit\n\nMessage-ID: <m1.00@a.example>\n\
+                  X-Usher-Message: m1\nTo: Z <z@g.example>\nSubject: =?utf-8?q?H=C3=B6?=\n\nDear Z\n--b--\n";
+    let encoded = "Content-Type: text/rfc822-headers\nContent-Transfer-Encoding: base64\n\n\
+                   TWVzc2FnZS1JRDogPG0xLjAwQGEuZXhhbXBsZT4KVG86IHpAZy5leGFtcGxlCg==\n--b--\n";
+    let abuse = "Content-Type: message/feedback-report\n\nFeedback-Type: abuse\nVersion: 1\nOriginal-Rcpt-To: <z@g.example>\n\n--b\n";
+    [[head, status, letter], [head, status, encoded], [head, abuse, letter]]
+        .map(|parts| parts.concat().into_bytes())
+        .to_vec()
 }
 
 fn log_seeds() -> Vec<Vec<u8>> {

@@ -21,7 +21,7 @@ const SLOW: Duration = Duration::from_secs(1);
 #[derive(Debug, Parser)]
 #[command(name = "usher-fuzz", version)]
 struct Flags {
-    /// webhook, log_frame or console_frame; all of them, side by side, unless told
+    /// webhook, mail, log_frame or console_frame; all of them, side by side, unless told
     target: Option<String>,
     /// For how long, in seconds
     #[arg(long = "for", default_value_t = 60)]

@@ -21,5 +21,8 @@ fn every_target_takes_some_thousand_inputs() {
 #[test]
 fn a_target_that_is_not_there_is_named_with_those_that_are() {
     let (passed, said) = usher_fuzz(&["webhok"]);
-    assert!(!passed && said.contains("no target `webhok`: there are webhook, log_frame, console_frame"), "{said}");
+    assert!(
+        !passed && said.contains("no target `webhok`: there are webhook, mail, log_frame, console_frame"),
+        "{said}"
+    );
 }

@@ -44,6 +44,8 @@ pub(super) struct Offers {
     pub(super) smtp_utf8: bool,
     /// SIZE: it wants to know how large a message is (RFC 1870), and takes so many bytes; 0 where it does not say.
     pub(super) size: Option<u64>,
+    /// Delivery status notifications (RFC 3461).
+    pub(super) dsn: bool,
     /// AUTH PLAIN.
     pub(super) plain: bool,
     /// AUTH LOGIN.
@@ -100,6 +102,7 @@ impl Line {
             match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
                 "STARTTLS" => self.offers.starttls = true,
                 "SMTPUTF8" => self.offers.smtp_utf8 = true,
+                "DSN" => self.offers.dsn = true,
                 // A limit that is no number is none that could be kept.
                 "SIZE" => self.offers.size = Some(words.next().and_then(|most| most.parse().ok()).unwrap_or(0)),
                 "AUTH" => {
@@ -164,7 +167,10 @@ impl Line {
         // RFC 6531 §3.1: who offers SMTPUTF8 offers 8BITMIME.
         let utf8 = if transaction.needs_utf8() { " SMTPUTF8 BODY=8BITMIME" } else { "" };
         let size = self.offers.size.map_or_else(String::new, |_| format!(" SIZE={size}"));
-        let mail = format!("MAIL FROM:<{}>{utf8}{size}", transaction.from);
+        let dsn = if self.offers.dsn { envelope_id(transaction.message_id()) } else { None };
+        // What comes back need not hold the letter, only what it was.
+        let dsn = dsn.map_or_else(String::new, |id| format!(" RET=HDRS ENVID={id}"));
+        let mail = format!("MAIL FROM:<{}>{utf8}{size}{dsn}", transaction.from);
         self.command(Stage::Mail, &mail, 2, limit).await?;
         self.command(Stage::Rcpt, &format!("RCPT TO:<{}>", transaction.to), 2, limit).await?;
         self.command(Stage::Data, "DATA", 3, limit).await?;
@@ -251,6 +257,14 @@ impl Line {
             }
         }
     }
+}
+
+/// The envelope's id: the Message-ID, which servers put their own in place of while this comes back as it was. `None` for
+/// what would have to be escaped, or is longer than RFC 3461 §4.4 allows.
+fn envelope_id(message_id: &str) -> Option<&str> {
+    let id = message_id.strip_prefix('<')?.strip_suffix('>')?;
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'+' | b'=');
+    (!id.is_empty() && id.len() <= 100 && id.bytes().all(plain)).then_some(id)
 }
 
 /// The reply, if its first digit is the one hoped for.

@@ -357,6 +357,21 @@ async fn a_message_arrives_as_it_was_prepared() {
 }
 
 #[tokio::test]
+async fn a_server_that_reports_is_told_which_letter_it_is() {
+    let server = Server::start(Script { offers: vec!["DSN"], ..Script::default() }).await;
+    let smtp = Smtp::new(&server.config()).unwrap();
+    assert_eq!(send(&smtp, &message(GUEST)).await.class, OutcomeClass::Accepted);
+    let asked = "MAIL FROM:<anna@wedding.example> RET=HDRS ENVID=m4711.k1@wedding.example";
+    assert_eq!(server.count(asked), 1, "{:?}", server.heard());
+    // What RFC 3461 would not let through as it is stays away, and the letter goes out all the same.
+    for id in ["<m1+a@wedding.example>".to_owned(), format!("<m1@{}.example>", "w".repeat(100)), "m1".to_owned()] {
+        let odd = Outgoing { rfc_message_id: id, ..message(GUEST) };
+        assert_eq!(send(&smtp, &odd).await.class, OutcomeClass::Accepted);
+    }
+    assert_eq!((server.count("MAIL"), server.count("MAIL FROM:<anna@wedding.example> RET")), (4, 1));
+}
+
+#[tokio::test]
 async fn a_message_over_the_announced_size_is_not_even_asked_about() {
     // Lines that begin with a dot get another on the way, which does not count.
     let dotted = Outgoing { text: ".\n".repeat(500), ..message(GUEST) };

@@ -5,6 +5,7 @@
 mod again;
 mod bad_input;
 mod big_lists;
+mod by_mail;
 mod crash;
 mod fallback;
 mod four_channels;

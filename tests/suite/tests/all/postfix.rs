@@ -50,14 +50,19 @@ pub(crate) struct Postfix {
 impl Postfix {
     /// Starts one for `test`, with further lines of configuration, and waits until it takes connections. Where it cannot be
     /// had, says that the test was skipped, which never happens in CI.
-    #[expect(clippy::print_stderr, reason = "whoever runs the tests has to see what was not tried")]
     pub(crate) async fn start(test: &str, settings: &str) -> Option<Self> {
+        Self::start_with(test, settings, "").await
+    }
+
+    /// The same, with further services.
+    #[expect(clippy::print_stderr, reason = "whoever runs the tests has to see what was not tried")]
+    pub(crate) async fn start_with(test: &str, settings: &str, services: &str) -> Option<Self> {
         if let Some(why) = Self::missing() {
             assert!(std::env::var_os("CI").is_none(), "nothing is skipped in CI: {why}");
             eprintln!("SKIPPED: {test}: {why}");
             return None;
         }
-        let server = Self::launch(settings);
+        let server = Self::launch(settings, services);
         server.ready().await;
         Some(server)
     }
@@ -83,7 +88,7 @@ impl Postfix {
         (!rustix::process::geteuid().is_root()).then(|| "Postfix starts as root only".to_owned())
     }
 
-    fn launch(settings: &str) -> Self {
+    fn launch(settings: &str, services: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("postfix-").tempdir().unwrap();
         let at = folder.path();
         // Its processes give up root, and must still come in.
@@ -104,7 +109,14 @@ impl Postfix {
         chown(at.join("sasldb2"), Some(postfix), None).unwrap();
         let port = free_port().unwrap();
         fs::write(at.join("etc/main.cf"), main_cf(at) + settings).unwrap();
-        fs::write(at.join("etc/master.cf"), format!("127.0.0.1:{port} inet n - n - - smtpd\n{SERVICES}")).unwrap();
+        fs::write(
+            at.join("etc/master.cf"),
+            format!(
+                "127.0.0.1:{port} inet n - n - - smtpd\n{SERVICES}{}",
+                services.replace("{folder}", &at.display().to_string())
+            ),
+        )
+        .unwrap();
 
         // Makes the folders of the queue, each with the owner it needs.
         let checked = Command::new("/usr/sbin/postfix").arg("-c").arg(at.join("etc")).arg("check").output().unwrap();
@@ -136,6 +148,11 @@ impl Postfix {
     pub(crate) fn said(&self) -> String {
         let read = |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
         read("output") + &read("maillog")
+    }
+
+    /// A folder that its processes can enter.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     fn ca(&self) -> PathBuf {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use usher_common::model::{CampaignId, CampaignState, Channel, MessageRow, MessageState};
+use usher_common::model::{CampaignId, CampaignState, Channel, Deeds, MessageRow, MessageState};
 use usher_demo::{Desk, PATIENCE, Plan, Reports, SVIX, Stage, resend_bounce, resend_event};
 use usher_sim::{Accepted, Fault, FaultKind, Provider};
 
@@ -77,6 +77,14 @@ async fn reports_move_their_messages_once_and_survive_a_kill() {
     assert_eq!(state(&desk, campaign, &texts[0]).await, MessageState::Delivered);
     assert_eq!(state(&desk, campaign, &texts[1]).await, MessageState::Failed);
 
+    // What guests do counts once a message, however often they do it and it is told.
+    for (n, kind) in ["opened", "opened", "clicked", "opened", "clicked"].into_iter().enumerate() {
+        let event = resend_event(&format!("email.{kind}"), &mails[n % 2 + 2], json!({}));
+        assert_eq!(port.resend(SVIX, &format!("msg_o{n}"), &event).await.unwrap(), 200);
+    }
+    let done = Deeds { opened: 2, clicked: 1, unsubscribed: 0, complained: 1 };
+    assert_eq!(desk.campaign(campaign).await.unwrap().channels[0].deeds, done);
+
     // The answer stands for what survives: the daemon is killed in the moment after it.
     assert_eq!(port.resend(SVIX, "msg_8", &resend_event("email.delivered", &mails[3], json!({}))).await.unwrap(), 200);
     stage.kill().await.unwrap();
@@ -89,8 +97,15 @@ async fn reports_move_their_messages_once_and_survive_a_kill() {
         MessageState::Delivered,
         "an event that was heard before the kill"
     );
-    let counts = desk.campaign(campaign).await.unwrap().row.counts;
+    let detail = desk.campaign(campaign).await.unwrap();
+    let counts = detail.row.counts;
     assert_eq!((counts.delivered, counts.failed), (3, 2), "{counts:?}");
+    assert_eq!((detail.channels[0].sent(), detail.channels[0].deeds), (6, done));
+    let shown = stage.usher().args(["campaign", "status", &campaign.to_string()]).output().await.unwrap();
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let line = shown.lines().find(|line| line.starts_with("email")).unwrap_or_else(|| panic!("{shown}"));
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(words, ["email", "6", "2", "33.3%", "2", "33.3%", "1", "16.7%", "0", "0%", "1", "16.7%"], "{shown}");
     assert_eq!(counts.total(), taken.len() as u64);
 
     // Those who bounced or complained are not written to again; the one whose id was mistaken is not to blame, but an
