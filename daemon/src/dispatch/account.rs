@@ -408,6 +408,10 @@ mod tests {
 
     /// An account at Resend as it is when nothing is configured.
     fn resend(clock: &Clock) -> Account {
+        resend_in_batches(clock, 100)
+    }
+
+    fn resend_in_batches(clock: &Clock, batch: usize) -> Account {
         let mut config = ProviderConfig::named("resend", ProviderKind::Resend);
         config.secret = Some("re_1".into());
         let setup = Setup {
@@ -417,7 +421,7 @@ mod tests {
             rate: Some(5.0),
             burst: 5,
             max_in_flight: 100,
-            batch: 100,
+            batch,
             unit_price: 0.0,
             currency: "USD".to_owned(),
             breaker: Settings::default(),
@@ -442,6 +446,22 @@ mod tests {
         assert!(account.reserve(1).is_none(), "three requests more are owed first");
         clock.advance(Duration::from_millis(201));
         assert!(account.reserve(1).is_some());
+    }
+
+    #[tokio::test]
+    async fn no_more_go_at_once_than_the_burst_and_then_they_go_at_the_pace() {
+        let clock = Clock::manual(Timestamp(0));
+        let account = resend_in_batches(&clock, 1);
+        assert_eq!(account.room_for(), 5);
+        assert_eq!(account.reserve(100).map(|slots| slots.messages), Some(5), "the burst, however many wait");
+        assert!(account.reserve(100).is_none());
+        for _ in 0..10 {
+            clock.advance(Duration::from_millis(201));
+            assert_eq!(account.reserve(100).map(|slots| slots.messages), Some(1), "a fifth of a second is one");
+        }
+        clock.advance(Duration::from_millis(601));
+        assert_eq!(account.room_for(), 3);
+        assert_eq!(account.reserve(100).map(|slots| slots.messages), Some(3), "and three of them are three");
     }
 
     fn answer(class: OutcomeClass) -> Answer {

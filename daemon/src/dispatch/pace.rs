@@ -18,6 +18,9 @@ const FLOOR: f64 = 1.0 / 64.0;
 /// Without a configured rate, halving begins from here, in requests a second.
 const UNTOLD_RATE: f64 = 1000.0;
 
+/// So much short of a request is rounding, and would be waited for in vain.
+const ROUNDING: f64 = 1e-9;
+
 /// The pace of one provider.
 #[derive(Debug, Clone)]
 pub struct Pace {
@@ -60,6 +63,15 @@ impl Pace {
         Ok(())
     }
 
+    /// Whole requests that [`Self::take`] agrees to now without going into debt.
+    pub fn room(&mut self, now: Duration) -> u32 {
+        if self.paused(now).is_some() {
+            return 0;
+        }
+        self.refill(now);
+        if self.bound() { (self.tokens + ROUNDING).max(0.0) as u32 } else { u32::MAX }
+    }
+
     /// Of `taken` requests, `made` were made after all: what is left comes back, what is more is owed.
     pub fn settle(&mut self, taken: u32, made: u32) {
         if self.bound() {
@@ -74,8 +86,7 @@ impl Pace {
         }
         self.refill(now);
         let missing = f64::from(n).min(self.burst) - self.tokens;
-        // A billionth short is rounding, and would be waited for in vain.
-        if !self.bound() || missing <= 1e-9 {
+        if !self.bound() || missing <= ROUNDING {
             return None;
         }
         // One nanosecond more, lest rounding wake the caller just too early.

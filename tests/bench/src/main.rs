@@ -6,12 +6,16 @@
 //!
 //! `usher-bench crash` measures nothing: it kills a debug build of the daemon, and compares.
 
+mod balance;
 mod bare;
 mod big;
 mod breaker;
 mod commits;
 mod crash;
+mod failover;
+mod faults;
 mod import;
+mod load;
 mod messages;
 mod process;
 mod queued;
@@ -36,10 +40,11 @@ use table::Line;
 #[derive(Debug, Parser)]
 #[command(name = "usher-bench", version)]
 struct Flags {
-    /// What to measure; everything but `sustained`, `breaker`, `crash` and `simulate` unless told
+    /// What to measure; everything but `sustained`, `breaker`, `failover`, `faults`, `load`, `crash` and `simulate` unless
+    /// told
     #[command(subcommand)]
     what: Option<What>,
-    /// Few of everything, `sustained` too: proves that the benchmark runs, and measures nothing
+    /// Few of everything, `sustained`, `faults` and `load` too: proves that the benchmark runs, and measures nothing
     #[arg(long, global = true)]
     small: bool,
 }
@@ -66,6 +71,12 @@ enum What {
     },
     /// A thousand messages at once, at a provider that takes 20 ms for each
     Crowd {
+        /// How many
+        #[arg(long, default_value_t = MESSAGES)]
+        messages: usize,
+    },
+    /// A thousand messages at once, and the provider breaks in the middle
+    Failover {
         /// How many
         #[arg(long, default_value_t = MESSAGES)]
         messages: usize,
@@ -118,6 +129,10 @@ enum What {
     Crash(crash::Wanted),
     /// Dispatch and store in a simulated world of faults and crashes, many seeds: measures nothing, finds what is wrong
     Simulate(simulate::Flags),
+    /// Nine ways for a provider to break, at five rates, against the real daemon: how soon it is seen, and what it costs
+    Faults(faults::Order),
+    /// What the system has to carry, beside what is wanted
+    Load(load::Order),
     /// The providers that the others send to
     #[command(hide = true)]
     Sink {
@@ -183,6 +198,8 @@ fn measure(what: Option<What>, small: bool) -> anyhow::Result<Vec<Line>> {
     let mut parts = what.map_or_else(|| ALL.to_vec(), |what| vec![what]);
     if small && all {
         parts.push(What::Sustained { span: SMALL_SPAN });
+        parts.push(What::Faults(faults::Order::small()));
+        parts.push(What::Load(load::Order::small()));
     }
     let mut lines = Vec::new();
     for part in parts {
@@ -213,6 +230,9 @@ impl What {
             Self::Breaker { .. } => "breaker",
             Self::Crash(_) => "crash",
             Self::Simulate(_) => "simulate",
+            Self::Failover { .. } => "failover",
+            Self::Faults(_) => "faults",
+            Self::Load(_) => "load",
             Self::Sink { .. } => "sink",
         }
     }
@@ -232,6 +252,9 @@ async fn one(part: What, small: bool) -> anyhow::Result<Vec<Line>> {
         What::Stored { stored } => stored::measure(few(FEWER), if small { 6 * SMALL } else { stored }).await,
         What::Watched { messages } => watched::measure(few(messages)).await,
         What::Sustained { span } => sustained::measure(few(MESSAGES), if small { SMALL_SPAN } else { span }).await,
+        What::Failover { messages } => failover::measure(few(messages), !small).await,
+        What::Faults(order) => faults::measure(&order, small).await,
+        What::Load(order) => load::measure(&order, small).await,
         What::Breaker { seeds } => Ok(breaker::measure(if small { 3 } else { seeds }, small)),
         What::Crash(_) | What::Simulate(_) | What::Sink { .. } => Ok(Vec::new()),
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use usher_common::model::{Channel, MessageState, TemplateBody};
+use usher_common::model::{CampaignId, Channel, MessageState, TemplateBody};
 use usher_common::protocol::Request;
 use usher_demo::Desk;
 
@@ -17,9 +17,9 @@ pub(crate) const SINGLE: usize = 100;
 /// The same where each carries many.
 const BATCHED: usize = 16;
 /// A thousand at once.
-const CROWD: usize = 1_000;
+pub(crate) const CROWD: usize = 1_000;
 /// How long a provider thinks about a message of a crowd.
-const LATENCY: Duration = Duration::from_millis(20);
+pub(crate) const LATENCY: Duration = Duration::from_millis(20);
 /// Fewer letters than this are not judged: processor time is told in hundredths of a second.
 const JUDGED: usize = 1_000;
 /// Size of a long letter, in bytes.
@@ -54,9 +54,7 @@ pub(crate) async fn crowd(count: usize) -> anyhow::Result<Vec<Line>> {
     let desk = stage.desk().await?;
     let list = desk.guests(count).await?;
     let run = run::measure(&stage, &desk, &sink, (list, count), (Channel::Sms, USUAL)).await?;
-    let rows = desk.messages(run.campaign).await?;
-    let taken = |state| matches!(state, MessageState::Accepted | MessageState::Delivered);
-    let at_first = rows.iter().filter(|row| row.attempts == 1 && taken(row.state)).count();
+    let at_first = at_first(&desk, run.campaign).await?;
     let bare = bare::post(&sink, count, CROWD).await?;
     let mut lines = beside_bare(&format!("{} SMS, {CROWD} at once", table::count(count)), &run, &bare);
     let share = format!("{:.2} %", at_first as f64 * 100.0 / count as f64);
@@ -67,6 +65,12 @@ pub(crate) async fn crowd(count: usize) -> anyhow::Result<Vec<Line>> {
             .wrong((at_first * 100 < count * 95).then(|| format!("only {at_first} of {count}"))),
     );
     Ok(lines)
+}
+
+/// How many of a campaign's messages were accepted at the first attempt.
+pub(crate) async fn at_first(desk: &Desk, campaign: CampaignId) -> anyhow::Result<usize> {
+    let taken = |state| matches!(state, MessageState::Accepted | MessageState::Delivered);
+    Ok(desk.messages(campaign).await?.iter().filter(|row| row.attempts == 1 && taken(row.state)).count())
 }
 
 fn beside_bare(what: &str, run: &Run, bare: &Bare) -> Vec<Line> {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use usher_common::model::{Channel, ListId};
-use usher_demo::{Desk, Stage};
+use usher_demo::Desk;
 
 use crate::messages::SINGLE;
 use crate::process::{self, Sink};
@@ -17,8 +17,25 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// Campaigns under way at once: while one is approved the other is sent.
 const FEEDERS: usize = 2;
 
-/// Sends campaigns of `count` for so long.
+/// What came of it.
+pub(crate) struct Sustained {
+    /// Messages a second in each window.
+    pub(crate) rates: Vec<f64>,
+    /// Messages sent, all together.
+    pub(crate) sent: usize,
+    /// Memory of the daemon before, after and at its peak, in MiB.
+    pub(crate) memory: (u64, u64, u64),
+    /// What should not have happened.
+    pub(crate) fault: Option<String>,
+}
+
+/// The table of it: a line for each window.
 pub(crate) async fn measure(count: usize, span: Duration) -> anyhow::Result<Vec<Line>> {
+    Ok(summary(&run(count, span).await?, span))
+}
+
+/// Sends campaigns of `count` for so long.
+pub(crate) async fn run(count: usize, span: Duration) -> anyhow::Result<Sustained> {
     let sink = Sink::start().await?;
     let room = "[store]\nlog_cap_mib = 1048576\n";
     let stage = run::stage(format!("{room}{}", run::texts(sink.url(), SINGLE))).await?;
@@ -40,16 +57,12 @@ pub(crate) async fn measure(count: usize, span: Duration) -> anyhow::Result<Vec<
         sent += ended.context("a feeder panicked")??;
     }
     let fault = sink.take_tally().await?.fault(sent);
-    summary(&stage, &rates, (span, sent, before), fault)
+    let (now, peak) = process::memory_mib(daemon)?;
+    Ok(Sustained { rates, sent, memory: (before, now, peak), fault })
 }
 
-fn summary(
-    stage: &Stage,
-    rates: &[f64],
-    (span, sent, before): (Duration, usize, u64),
-    fault: Option<String>,
-) -> anyhow::Result<Vec<Line>> {
-    let (now, peak) = process::memory_mib(stage.pid().context("the daemon has ended")?)?;
+fn summary(found: &Sustained, span: Duration) -> Vec<Line> {
+    let Sustained { rates, sent, memory: (before, now, peak), fault } = found;
     let (first, last) = (rates.first().copied().unwrap_or_default(), rates.last().copied().unwrap_or_default());
     let window = window(span);
     let mut lines: Vec<Line> = rates
@@ -63,10 +76,10 @@ fn summary(
     lines.push(
         Line::new(format!("sustained for {} s, last window", span.as_secs()), format!("{}/s", table::whole(last)))
             .beside(format!("first window {}/s: {:.2} of it", table::whole(first), last / first))
-            .remark(format!("{} sent; memory {before} MiB before, {now} after, peak {peak}", table::count(sent)))
-            .wrong(fault),
+            .remark(format!("{} sent; memory {before} MiB before, {now} after, peak {peak}", table::count(*sent)))
+            .wrong(fault.clone()),
     );
-    Ok(lines)
+    lines
 }
 
 fn window(span: Duration) -> Duration {

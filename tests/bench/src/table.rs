@@ -1,7 +1,10 @@
 //! The table: one line a figure, beside what it is to be judged by. Promises: a line that went wrong says so, and so does
 //! the exit code.
 
+use std::path::Path;
 use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
 
 /// A line of the table.
 #[derive(Debug, Default)]
@@ -70,15 +73,44 @@ pub(crate) fn table(lines: &[Line]) -> String {
     out
 }
 
+/// The lines as rows for a page of the documentation, headed by the day and the machine.
+pub(crate) fn markdown(lines: &[Line]) -> String {
+    let mut out = format!("{}.\n\n| what | figure | beside | |\n|---|---|---|---|\n", day_and_machine());
+    for line in lines {
+        let remark = line.wrong.as_ref().map_or(line.remark.clone(), |wrong| format!("**{wrong}**"));
+        out += &format!("| {} | {} | {} | {remark} |\n", line.what.trim(), line.figure, line.beside);
+    }
+    out
+}
+
 /// The processor, and how busy it was with other things just now.
 fn machine() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load = load.split_whitespace().next().unwrap_or("?").to_owned();
+    format!("{}, load {load} at the end\n\n", processor())
+}
+
+fn processor() -> String {
     let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let model = model.map_or("an unknown processor", |(_, name)| name);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load = load.split_whitespace().next().unwrap_or("?").to_owned();
-    format!("{model}, {cores} cores, load {load} at the end\n\n")
+    format!("{model}, {cores} cores")
+}
+
+/// When and where, for a page of the documentation.
+pub(crate) fn day_and_machine() -> String {
+    format!("{}, {}", jiff::Zoned::now().date(), processor())
+}
+
+/// Puts a table between two marks of a page, in place of what stands there.
+pub(crate) fn into_page(page: &Path, (begin, end): (&str, &str), table: &str) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(page).with_context(|| format!("reading {}", page.display()))?;
+    let found = text.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
+    let (before, after) = found
+        .ok_or_else(|| anyhow!("{} has no place for a table: write `{begin}` and `{end}` into it", page.display()))?;
+    std::fs::write(page, format!("{before}{begin}\n\n{table}\n{end}{after}"))
+        .with_context(|| format!("writing {}", page.display()))
 }
 
 /// A number for people: 12,345.

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 /// What each line begins with, once the counts before it are left away.
-const LINES: [&str; 23] = [
+const LINES: [&str; 37] = [
     "SMS, a request each",
     "e-mails in batches",
     "processor time of the daemon, each",
@@ -27,6 +27,20 @@ const LINES: [&str; 23] = [
     "SMS, 2,000 stored before: daemon, each",
     "disk with 2,600 sent, each",
     "sustained for 3 s, last window",
+    "refused at 10/s",
+    "5xx at 10/s",
+    "TLS expired at 10/s",
+    "SMS at once, all accepted after",
+    "that is",
+    "accepted at the first attempt",
+    "sustained for 3 s, last third",
+    "memory grows meanwhile by",
+    "e-mails, 1000 at once, nothing breaks",
+    "the provider refuses in the middle",
+    "refuses: the switch itself",
+    "the provider answers 503 in the middle",
+    "answers 503: the switch itself",
+    "SMS of an organisation that may begin 200 an hour: begun",
 ];
 
 #[test]
@@ -35,7 +49,9 @@ fn every_line_of_the_table_has_a_figure_and_a_yardstick() {
     let table = String::from_utf8_lossy(&ended.stdout);
     let said = String::from_utf8_lossy(&ended.stderr);
     assert!(ended.status.success(), "{table}\n{said}");
-    for what in LINES {
+    // A name is taken away from one daemon only in a world of its own, which not every machine gives.
+    let names = (!table.contains("gives a daemon no names of its own")).then_some("DNS failure at 10/s");
+    for what in LINES.into_iter().chain(names) {
         let rest = table.lines().find_map(|line| {
             let (before, rest) = line.split_once(what)?;
             before.chars().all(|letter| letter == ' ' || letter == ',' || letter.is_ascii_digit()).then_some(rest)

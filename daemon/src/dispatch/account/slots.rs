@@ -29,11 +29,8 @@ impl Account {
         if self.batch > 1 {
             return if free > 0 { self.batch } else { 0 };
         }
-        let mut n = free.min(256);
-        while n > 1 && state.pace.wait(n as u32, now).is_some() {
-            n /= 2;
-        }
-        n
+        // Where the pace has none at all, one claim finds out why.
+        free.min(256).min((state.pace.room(now) as usize).max(1))
     }
 
     /// Takes leave for so many messages, or for as many of them as there is room; `None` when there is none.
@@ -49,13 +46,12 @@ impl Account {
             Permit::Probe => (1, true),
             Permit::No { .. } => return None,
         };
-        while messages > 0 && state.pace.take(self.requests(messages), now).is_err() {
-            messages /= 2;
-        }
-        if messages == 0 {
+        // Never more at once than the burst that is left: a bucket in debt sends nothing for as long as that takes.
+        messages = messages.min((state.pace.room(now) as usize).saturating_mul(self.batch));
+        let requests = self.requests(messages);
+        if messages == 0 || state.pace.take(requests, now).is_err() {
             return None;
         }
-        let requests = self.requests(messages);
         let ticket = if probe { Some(state.breaker.start_probe(now)?) } else { None };
         state.in_flight += requests;
         let leave = state.breaker.take(messages as u32, ticket);
