@@ -147,6 +147,9 @@ pub(crate) async fn inject(kind: Kind, rate: f64, seed: u64, small: bool) -> any
     stop(&desk, campaign).await?;
     desk.sent(campaign).await.context("waiting for the last outcome")?;
     moments.look(&record)?;
+    if kind.hangs() {
+        moments.opened_by_the_planner();
+    }
     let books = balance(&desk, campaign, &record, guests).await?;
     if books.accepted == 0 {
         bail!("nothing was accepted at all:\n{}", stage.log());

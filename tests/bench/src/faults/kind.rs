@@ -90,6 +90,11 @@ impl Kind {
         })
     }
 
+    /// Whether requests only hang, so that no message goes elsewhere before the breaker opens.
+    pub(crate) fn hangs(self) -> bool {
+        matches!(self, Self::Hang | Self::Slow)
+    }
+
     /// Whether the standby must have taken something soon: where there is an aim for the opening, but for 30 % errors, of which
     /// so much goes well that most of it is not elsewhere until then.
     pub(crate) fn goes_elsewhere(self, rate: f64) -> bool {

@@ -38,6 +38,8 @@ pub(crate) struct Moments {
     pub(crate) opened: Option<Duration>,
     /// Why.
     pub(crate) why: String,
+    /// When messages first went to the standby before anybody said so.
+    before: Option<Duration>,
     /// When messages first went to the standby after that.
     pub(crate) turned: Option<Duration>,
     /// When each message was taken, by either; in order.
@@ -63,6 +65,7 @@ impl Moments {
             heard_to,
             opened: None,
             why: String::new(),
+            before: None,
             turned: None,
             taken: Vec::new(),
             first: None,
@@ -111,8 +114,17 @@ impl Moments {
                 self.opened = Some(at);
                 why.split(';').next().unwrap_or_default().clone_into(&mut self.why);
             }
-        } else if self.opened.is_some() && self.turned.is_none() && event.provider == "resend" {
-            self.turned = Some(at);
+        } else if event.provider == "resend" {
+            let first = if self.opened.is_some() { &mut self.turned } else { &mut self.before };
+            *first = first.or(Some(at));
+        }
+    }
+
+    /// The opening and the first hand-over of a fault under which nothing goes to the standby while the breaker is closed. Where
+    /// the planner itself finds that requests hang, it hands over in the same turn, and whoever tells of the opening comes after.
+    pub(crate) fn opened_by_the_planner(&mut self) {
+        if let (Some(_), Some(before)) = (self.opened, self.before) {
+            (self.opened, self.turned) = (Some(before), Some(before));
         }
     }
 
@@ -142,6 +154,7 @@ mod tests {
             heard_to: 0,
             opened: None,
             why: String::new(),
+            before: None,
             turned: None,
             taken: Vec::new(),
             first: None,
@@ -173,6 +186,20 @@ mod tests {
         moments.hear(&goes("10:00:03.000000"));
         assert_eq!((moments.opened, moments.why.as_str()), (Some(Duration::from_millis(2_250)), "requests hang"));
         assert_eq!(moments.turned, Some(Duration::from_micros(2_250_731)));
+    }
+
+    #[test]
+    fn a_hand_over_before_anybody_said_so_is_the_opening_where_nothing_else_explains_it() {
+        let told = |before: Option<u64>| {
+            let ms = Duration::from_millis;
+            let (opened, turned) = (Some(ms(2_400)), Some(ms(2_520)));
+            let mut moments = Moments { opened, turned, before: before.map(ms), ..moments() };
+            moments.opened_by_the_planner();
+            (moments.opened, moments.turned)
+        };
+        let ms = |ms| Some(Duration::from_millis(ms));
+        assert_eq!(told(None), (ms(2_400), ms(2_520)));
+        assert_eq!(told(Some(2_350)), (ms(2_350), ms(2_350)));
     }
 
     #[test]
