@@ -173,8 +173,10 @@ impl Hooks {
                 return StatusCode::SERVICE_UNAVAILABLE.into_response();
             }
         };
+        for kind in &filed.heard {
+            self.metrics.report(name, kind.as_str());
+        }
         for report in &reports {
-            self.metrics.report(name, report.kind.as_str());
             if report.kind == Kind::Account && filed.doubled == 0 {
                 let text = format!("it reports of the account: {} {}", report.code, report.detail);
                 self.shared.warn(&format!("provider {name}"), text.trim_end().to_owned());

@@ -6,29 +6,26 @@
 //! recipient: else nobody can say whose it is, and its report is waited for.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use usher_common::model::{MessageId, OutcomeClass};
-use usher_common::protocol::Level;
 
 use super::account::Account;
 use super::courier;
 use super::next::{Situation, next};
-use super::settler;
 use super::shared::Shared;
 use crate::providers::{Answer, Found, Outgoing};
-use crate::store::{Error, Next, OpenIntent, OutcomeWrite};
+use crate::store::{ALIKE, Error, Next, OpenIntent, OutcomeWrite};
 
 /// Look-ups at once.
 const AT_ONCE: usize = 8;
 
-/// Looks for messages that a provider may have taken, and records what that settles.
+/// Looks for messages that a provider may have taken: what that settles.
 pub(super) async fn look_up(
-    shared: &Arc<Shared>,
-    account: &Arc<Account>,
+    shared: &Shared,
+    account: &Account,
     members: &[OpenIntent],
     proves: bool,
-) -> Result<(), Error> {
+) -> Result<Vec<OutcomeWrite>, Error> {
     let mut writes: Vec<OutcomeWrite> = Vec::new();
     for part in members.chunks(AT_ONCE) {
         let sought: Vec<(&OpenIntent, Outgoing)> =
@@ -41,32 +38,37 @@ pub(super) async fn look_up(
             writes.extend(judge(shared, account, (open, letter), found, &alike, proves)?);
         }
     }
-    if writes.is_empty() {
-        return Ok(());
-    }
-    let text = format!("{} messages in doubt were settled by looking for them", writes.len());
-    shared.board.tell(shared.clock.now(), Level::Info, format!("provider {}", account.provider.name()), text);
-    settler::commit(shared, &writes).await
+    Ok(writes)
 }
 
 /// Messages that are under way or in doubt at a provider, by recipient and words.
-struct Alike(HashMap<(String, String), Vec<MessageId>>);
+struct Alike(HashMap<(String, String), Vec<Open>>);
+
+/// One of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Open {
+    id: MessageId,
+    in_doubt: bool,
+}
 
 impl Alike {
     fn read(shared: &Shared, account: &Account) -> Result<Self, Error> {
-        let mut alike: HashMap<(String, String), Vec<MessageId>> = HashMap::new();
+        let mut alike: HashMap<(String, String), Vec<Open>> = HashMap::new();
         for open in shared.store().open_intents()? {
             if open.intent.provider == account.provider.name()
                 && let Some(letter) = letter(shared, &open)
             {
-                alike.entry((letter.to, letter.text)).or_default().push(open.message.id);
+                alike
+                    .entry((letter.to, letter.text))
+                    .or_default()
+                    .push(Open { id: open.message.id, in_doubt: open.in_doubt });
             }
         }
         Ok(Self(alike))
     }
 
     /// Those like this one, in order; itself among them.
-    fn to(&self, letter: &Outgoing) -> &[MessageId] {
+    fn to(&self, letter: &Outgoing) -> &[Open] {
         self.0.get(&(letter.to.clone(), letter.text.clone())).map_or(&[], Vec::as_slice)
     }
 }
@@ -95,32 +97,39 @@ fn judge(
             return Ok(None);
         }
     };
-    let free = nobodys(shared, account, fits, open.message.id)?;
+    let (free, given) = nobodys(shared, account, fits, open.message.id)?;
     let alike = alike.to(letter);
     match whose(&free, alike, open.message.id) {
         Whose::Ours(id) => {
-            let mut attempt = open.came_to(OutcomeClass::Accepted, "found", "found in the provider's list".to_owned());
+            let code = if alike.len() > 1 || given { ALIKE } else { "found" };
+            let mut attempt = open.came_to(OutcomeClass::Accepted, code, "found in the provider's list".to_owned());
             attempt.provider_id = id;
             Ok(Some(open.outcome(attempt, Next::Accepted, true)))
         }
         // Whatever else is listed must be known to be another's.
-        Whose::Nobodys if complete && proves && nobodys(shared, account, others, open.message.id)?.is_empty() => {
+        Whose::Nobodys if complete && proves && nobodys(shared, account, others, open.message.id)?.0.is_empty() => {
             Ok(Some(absent(shared, account, open)))
         }
         Whose::Nobodys | Whose::Unclear => Ok(None),
     }
 }
 
-/// Those of a provider's ids that no other message of ours has.
-fn nobodys(shared: &Shared, account: &Account, ids: Vec<String>, ours: MessageId) -> Result<Vec<String>, Error> {
-    let mut free = Vec::new();
+/// Those of a provider's ids that no other message of ours has; and whether one that has one was given it among its like.
+fn nobodys(
+    shared: &Shared,
+    account: &Account,
+    ids: Vec<String>,
+    ours: MessageId,
+) -> Result<(Vec<String>, bool), Error> {
+    let (mut free, mut given) = (Vec::new(), false);
     for id in ids {
         let whose = shared.store().held_by(account.provider.name(), &id, shared.clock.day())?;
-        if whose.is_none_or(|held| held.id == ours) {
-            free.push(id);
+        match whose.filter(|held| held.id != ours) {
+            None => free.push(id),
+            Some(held) => given |= held.record.attempts.iter().any(|attempt| attempt.code == ALIKE),
         }
     }
-    Ok(free)
+    Ok((free, given))
 }
 
 /// Whose the messages are that a list has and that are nobody's yet.
@@ -130,18 +139,19 @@ enum Whose {
     Ours(String),
     /// There are none.
     Nobodys,
-    /// There are fewer of them than of ours.
+    /// There are fewer of them than of ours, or some of ours are under way and will be answered with theirs.
     Unclear,
 }
 
-fn whose(free: &[String], alike: &[MessageId], ours: MessageId) -> Whose {
+fn whose(free: &[String], alike: &[Open], ours: MessageId) -> Whose {
     if free.is_empty() {
         return Whose::Nobodys;
     }
-    // Each of those that are alike has one, whichever; told in the same order, each is given another.
-    let place = alike.iter().position(|id| *id == ours).unwrap_or(alike.len());
+    // Each of those that are alike has one, nobody knows which; told in the same order, each is given another.
+    let place = alike.iter().position(|open| open.id == ours).unwrap_or(alike.len());
+    let settled = free.len() >= alike.len() && alike.iter().all(|open| open.in_doubt);
     match free.get(place) {
-        Some(id) if free.len() >= alike.len() => Whose::Ours(id.clone()),
+        Some(id) if settled => Whose::Ours(id.clone()),
         _ => Whose::Unclear,
     }
 }
@@ -186,17 +196,15 @@ mod tests {
     #[test]
     fn nobody_is_given_a_message_that_may_be_another_s() {
         let ids = |n: usize| -> Vec<String> { (0..n).map(|n| format!("SM{n}")).collect() };
-        let (one, two) = (MessageId(4), MessageId(7));
-        assert_eq!(whose(&ids(0), &[one], one), Whose::Nobodys);
-        assert_eq!(whose(&ids(1), &[one], one), Whose::Ours("SM0".into()));
-        assert_eq!(whose(&ids(1), &[one, two], one), Whose::Unclear);
-        assert_eq!(whose(&ids(1), &[one, two], two), Whose::Unclear);
-        assert_eq!(whose(&ids(2), &[one, two], one), Whose::Ours("SM0".into()));
-        assert_eq!(whose(&ids(2), &[one, two], two), Whose::Ours("SM1".into()));
-        assert_eq!(
-            whose(&ids(1), &[], one),
-            Whose::Ours("SM0".into()),
-            "settled meanwhile: its outcome finds no intent"
-        );
+        let open = |n, in_doubt| Open { id: MessageId(n), in_doubt };
+        let (a, b) = (MessageId(4), MessageId(7));
+        let (one, two, under_way) = (open(4, true), open(7, true), open(7, false));
+        assert_eq!(whose(&ids(0), &[one], a), Whose::Nobodys);
+        assert_eq!(whose(&ids(1), &[one], a), Whose::Ours("SM0".into()));
+        assert_eq!(whose(&ids(1), &[one, two], a), Whose::Unclear);
+        assert_eq!(whose(&ids(1), &[one, two], b), Whose::Unclear);
+        assert_eq!(whose(&ids(2), &[one, two], a), Whose::Ours("SM0".into()));
+        assert_eq!(whose(&ids(2), &[one, two], b), Whose::Ours("SM1".into()));
+        assert_eq!(whose(&ids(2), &[one, under_way], a), Whose::Unclear, "its answer comes with its own");
     }
 }

@@ -104,7 +104,7 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             waits.insert(key, (now + proof.map_or(wait, |proof| wait.min(proof)), (wait * 2).min(LONGEST)));
             let done = match next {
                 Step::Repeat => settle(&shared, &account, members).await,
-                Step::LookUp { proves } => lookup::look_up(&shared, &account, &members, proves).await,
+                Step::LookUp { proves } => look_up(&shared, &account, &members, proves).await,
                 Step::Resend => send_again(&shared, &account, &members).await,
                 Step::Wait | Step::Leave => Ok(()),
             };
@@ -129,7 +129,7 @@ async fn give_up(shared: &Shared, under_way: &[OpenIntent]) -> Result<(), Error>
 }
 
 /// Makes outcomes durable; one that somebody else settled meanwhile is left as it is.
-pub(super) async fn commit(shared: &Shared, writes: &[OutcomeWrite]) -> Result<(), Error> {
+async fn commit(shared: &Shared, writes: &[OutcomeWrite]) -> Result<(), Error> {
     for part in writes.chunks(PART) {
         match shared.store().record_outcomes(&super::by_dispatcher(), part, shared.clock.day()).await {
             Ok(()) | Err(Error::Changed { .. }) => {}
@@ -140,6 +140,17 @@ pub(super) async fn commit(shared: &Shared, writes: &[OutcomeWrite]) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Looks for messages in their provider's list, and records what that settles.
+async fn look_up(shared: &Shared, account: &Account, members: &[OpenIntent], proves: bool) -> Result<(), Error> {
+    let writes = lookup::look_up(shared, account, members, proves).await?;
+    if writes.is_empty() {
+        return Ok(());
+    }
+    let text = format!("{} messages in doubt were settled by looking for them", writes.len());
+    shared.board.tell(shared.clock.now(), Level::Info, format!("provider {}", account.provider.name()), text);
+    commit(shared, &writes).await
 }
 
 /// Sends messages in doubt again by the same provider, since their organisation wants that. The gate is asked when they go.

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::failpoint;
 use crate::guests::{EmailAddress, GuestBook, address_on};
 use crate::store::{
-    By, Error, HeldMessage, Lane, Orphan, OrphanRecord, ReceiptMove, ReceiptWrite, Store, SuppressionRecord,
+    ALIKE, By, Error, HeldMessage, Lane, Orphan, OrphanRecord, ReceiptMove, ReceiptWrite, Store, SuppressionRecord,
 };
 
 /// Reports in one commit.
@@ -47,6 +47,8 @@ pub struct Filed {
     pub lanes: BTreeSet<Lane>,
     /// Messages that moved.
     pub moved: u64,
+    /// What the reports say that were not heard before.
+    pub heard: Vec<Kind>,
     /// Reports that were heard before.
     pub doubled: u64,
     /// Reports that wait for their message.
@@ -60,6 +62,7 @@ impl Filed {
         self.campaigns.extend(other.campaigns);
         self.lanes.extend(other.lanes);
         self.moved += other.moved;
+        self.heard.extend(other.heard);
         self.doubled += other.doubled;
         self.waiting += other.waiting;
         self.suppressed += other.suppressed;
@@ -169,6 +172,7 @@ impl Desk {
                 continue;
             }
             draft.write.heard.push(event);
+            draft.filed.heard.push(report.kind);
             let reason = report.kind.suppresses();
             let hash = report.recipient.as_ref().and_then(|(channel, to)| self.hash(*channel, to));
             if let (Some(reason), Some(hash)) = (reason, hash) {
@@ -283,7 +287,8 @@ impl Desk {
     fn reporter(&self, provider: &str, report: &OrphanRecord, hash: Option<[u8; 16]>, held: &HeldMessage) -> Reporter {
         let asked: Vec<_> = held.record.attempts.iter().filter(|attempt| attempt.provider == provider).collect();
         let under_way = held.intent.as_ref().is_some_and(|intent| intent.provider == provider);
-        let mut known = asked.iter().map(|attempt| attempt.provider_id.as_str()).filter(|id| !id.is_empty()).peekable();
+        let its_own = asked.iter().filter(|attempt| attempt.code != ALIKE);
+        let mut known = its_own.map(|attempt| attempt.provider_id.as_str()).filter(|id| !id.is_empty()).peekable();
         let fits = if known.peek().is_some() && !report.provider_id.is_empty() {
             known.any(|id| report.provider_id.starts_with(id))
         } else {

@@ -43,7 +43,7 @@ pub use pages::Page;
 pub use quotas::{Debit, Hour, Payer};
 pub use receipts::{HeldMessage, Orphan, ReceiptMove, ReceiptWrite};
 pub use records::{
-    ActRecord, AddressRecord, AttemptRecord, AuditEntry, BY_RULE, CampaignRecord, IntentRecord, ListRecord,
+    ALIKE, ActRecord, AddressRecord, AttemptRecord, AuditEntry, BY_RULE, CampaignRecord, IntentRecord, ListRecord,
     MAX_ATTEMPTS, MessageRecord, OrphanRecord, SuppressionRecord, TURNED_AWAY,
 };
 use serde::Serialize;

@@ -124,6 +124,10 @@ pub const MAX_ATTEMPTS: usize = 25;
 /// The code of an attempt that had no intent: the adapter knew that its provider does not reach the recipient.
 pub const TURNED_AWAY: &str = "elsewhere";
 
+/// The code of an attempt whose message was found in its provider's list among others with the same words: its provider's id may
+/// be that of one of them.
+pub const ALIKE: &str = "alike";
+
 /// The code of an attempt in doubt after which the message was sent again by its organisation's rule.
 pub const BY_RULE: &str = "by rule";
 
