@@ -13,6 +13,7 @@ use super::engine::{Engine, Options};
 use super::*;
 
 mod charges;
+mod lists;
 mod over;
 #[path = "receipts_tests.rs"]
 mod receipts_tests;
