@@ -15,6 +15,7 @@ use super::*;
 mod charges;
 mod lists;
 mod over;
+mod papers;
 #[path = "receipts_tests.rs"]
 mod receipts_tests;
 mod switched;
