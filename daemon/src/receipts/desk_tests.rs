@@ -204,3 +204,28 @@ async fn reports_that_come_at_once_do_not_get_into_each_others_way() {
     // Sent and soft bounces for the one, nothing but delivered for the other.
     assert_eq!((house.state(0), house.state(1)), (MessageState::Failed, MessageState::Delivered));
 }
+
+#[tokio::test]
+async fn what_a_provider_withholds_has_failed_for_the_reason_that_it_gives_and_suppresses_for_it() {
+    let house = House::new().await;
+    house.answered(&Next::Accepted, OutcomeClass::Accepted, "re-1").await;
+    let kinds = [(0, Kind::WithheldComplained), (1, Kind::WithheldOptedOut)];
+    let reports: Vec<Report> = kinds.iter().map(|&(n, kind)| house.report(n, &format!("e{n}"), kind)).collect();
+    assert_eq!(house.file(&reports).await.moved, 2);
+    for (n, kind) in kinds {
+        let held = house.desk.store().held(house.claims[n].id.message).unwrap().unwrap();
+        assert_eq!((held.state(), held.record.why), (MessageState::Failed, format!("{} (c)", kind.why())));
+    }
+    let reasons = ["zoe@guest.example", "ben@guest.example"].map(|address| house.is_suppressed(address).unwrap());
+    assert_eq!(reasons, ["complained", "opted out"]);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_message_that_never_comes_is_cleared_away_and_counted() {
+    let house = House::new().await;
+    let nobodys = Report { message: Some(MessageId(999)), ..Report::of("e1", Kind::Delivered) };
+    assert_eq!(house.file(&[nobodys]).await.waiting, 1);
+    assert_eq!((house.desk.sweep().await.unwrap(), house.desk.store().orphans_waiting().unwrap()), (0, 1));
+    house.desk.clock.advance(Duration::from_hours(24 * 30));
+    assert_eq!((house.desk.sweep().await.unwrap(), house.desk.store().orphans_waiting().unwrap()), (1, 0));
+}
