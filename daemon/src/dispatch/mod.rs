@@ -44,6 +44,8 @@ mod shared;
 mod steering;
 mod trial;
 mod watchdog;
+#[cfg(test)]
+mod whole_tests;
 mod why;
 
 use std::sync::Arc;

@@ -198,3 +198,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn no_two_reasons_to_wait_read_alike() {
+    use Why::{Backoff, Breaker, Concurrency, Drained, Held, InDoubt, LetGo, NoProvider, Pace, Paused, Quota};
+    let all = [NoProvider, InDoubt, Breaker, Paused, Pace, Concurrency, Backoff, Drained, Held, LetGo, Quota];
+    let words: std::collections::BTreeSet<&str> = all.iter().map(|why| why.as_str()).collect();
+    assert_eq!(words.len(), all.len(), "{words:?}");
+}

@@ -223,11 +223,36 @@ async fn what_a_guest_did_is_counted_once_a_message_whatever_the_order() {
     }
     // Neither by one who never had it nor of what is not there is anything counted, nor does the latter wait.
     let stranger = house.desk.file("sendgrid", &[house.report(1, "e2", Kind::Clicked)]).await.unwrap();
-    assert_eq!(stranger, Filed::default());
+    assert_eq!(stranger, Filed { heard: vec![Kind::Clicked], ..Filed::default() });
     let nobody = Report { message: Some(MessageId(77_777)), ..house.report(1, "e3", Kind::Opened) };
     assert_eq!(house.file(&[nobody]).await.waiting, 0);
     let counts = house.desk.store().campaign_counts(CampaignId(1)).unwrap();
     let counted = Deeds { opened: 2, clicked: 1, complained: 1, unsubscribed: 0 };
     assert_eq!(counts.deeds, [(Channel::Email, counted)].into());
     assert_eq!((house.state(0), house.state(1)), (MessageState::Delivered, MessageState::Delivered), "read is arrived");
+}
+
+#[tokio::test]
+async fn what_a_provider_withholds_has_failed_for_the_reason_that_it_gives_and_suppresses_for_it() {
+    let house = House::new().await;
+    house.answered(&Next::Accepted, OutcomeClass::Accepted, "re-1").await;
+    let kinds = [(0, Kind::WithheldComplained), (1, Kind::WithheldOptedOut)];
+    let reports: Vec<Report> = kinds.iter().map(|&(n, kind)| house.report(n, &format!("e{n}"), kind)).collect();
+    assert_eq!(house.file(&reports).await.moved, 2);
+    for (n, kind) in kinds {
+        let held = house.desk.store().held(house.claims[n].id.message).unwrap().unwrap();
+        assert_eq!((held.state(), held.record.why), (MessageState::Failed, format!("{} (c)", kind.why())));
+    }
+    let reasons = ["zoe@guest.example", "ben@guest.example"].map(|address| house.is_suppressed(address).unwrap());
+    assert_eq!(reasons, ["complained", "opted out"]);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_message_that_never_comes_is_cleared_away_and_counted() {
+    let house = House::new().await;
+    let nobodys = Report { message: Some(MessageId(999)), ..Report::of("e1", Kind::Delivered) };
+    assert_eq!(house.file(&[nobodys]).await.waiting, 1);
+    assert_eq!((house.desk.sweep().await.unwrap(), house.desk.store().orphans_waiting().unwrap()), (0, 1));
+    house.desk.clock.advance(Duration::from_hours(24 * 30));
+    assert_eq!((house.desk.sweep().await.unwrap(), house.desk.store().orphans_waiting().unwrap()), (1, 0));
 }

@@ -279,3 +279,20 @@ fn kinds_are_read_back_from_their_words() {
         assert_eq!(Kind::of_word(kind.as_str()), Some(kind));
     }
 }
+
+#[test]
+fn on_whatsapp_a_guest_opts_out_by_a_preference_and_only_by_that_word() {
+    let preference = |value: &str, at: u32| {
+        format!(r#"{{"wa_id":"14155550123","value":"{value}","category":"marketing_messages","timestamp":{at}}}"#)
+    };
+    let all = [preference("stop", 1), preference("resume", 2), preference("pause", 3)].join(",");
+    let change = format!(r#"{{"field":"user_preferences","value":{{"user_preferences":[{all}]}}}}"#);
+    let body = format!(r#"{{"object":"whatsapp_business_account","entry":[{{"changes":[{change}]}}]}}"#);
+    let reports = heard(ProviderKind::WhatsApp, "", body.as_bytes());
+    let kinds: Vec<Kind> = reports.iter().map(|report| report.kind).collect();
+    assert_eq!(kinds, [Kind::OptOut, Kind::OptIn, Kind::Foreign]);
+    let guest = Some((Channel::WhatsApp, "+14155550123".to_owned()));
+    assert!(reports.iter().all(|report| report.recipient == guest && report.message.is_none()), "{reports:?}");
+    let events: std::collections::BTreeSet<&str> = reports.iter().map(|report| report.event.as_str()).collect();
+    assert_eq!(events.len(), 3, "each is another event");
+}

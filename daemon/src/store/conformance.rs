@@ -15,7 +15,9 @@ use super::engine::{Engine, Options};
 use super::*;
 
 mod charges;
+mod lists;
 mod over;
+mod papers;
 #[path = "receipts_tests.rs"]
 mod receipts_tests;
 mod switched;

@@ -84,6 +84,8 @@ struct Begun {
     time: Timestamp,
     since: Instant,
     waiting: Vec<(Accepted, Answer)>,
+    /// What was refused beside it: told no sooner, so that whoever reads again sees what stood in the way.
+    refused: Vec<(CommitError, Answer)>,
 }
 
 impl Begun {
@@ -91,11 +93,16 @@ impl Begun {
         for (Accepted { lsn, merged }, answer) in self.waiting {
             let _ = answer.send(Ok(Committed { lsn, time: self.time, merged }));
         }
+        for (error, answer) in self.refused {
+            refuse(answer, &error);
+        }
         failpoint::hit("store.commit.answered");
     }
 
     fn refuse(self, error: &CommitError) {
-        refuse_all(self.waiting.into_iter().map(|(_, answer)| answer), error);
+        // What stood in the way of the others is not there either.
+        let refused = self.refused.into_iter().map(|(_, answer)| answer);
+        refuse_all(self.waiting.into_iter().map(|(_, answer)| answer).chain(refused), error);
     }
 }
 
@@ -255,6 +262,7 @@ impl Committer {
     fn write(&mut self, gathered: Vec<Pending>) -> Option<(Written, Begun)> {
         self.shared.waiting.fetch_sub(gathered.len(), Ordering::Relaxed);
         let mut waiting = Vec::with_capacity(gathered.len());
+        let mut refused = Vec::new();
         let stopped = self.shared.vital().failed.clone();
         if let Some(why) = stopped {
             refuse_all(gathered.into_iter().map(|pending| pending.answer), &CommitError::Stopped { why });
@@ -265,19 +273,25 @@ impl Committer {
             drop(permit);
             match gathering.admit(commit) {
                 Ok(Ok(accepted)) => waiting.push((accepted, answer)),
-                Ok(Err(refused)) => refuse(answer, &refused),
+                Ok(Err(error)) => refused.push((error, answer)),
                 Err(error) => {
                     // Nothing is logged yet, but an index that cannot be read cannot judge.
                     let error = CommitError::Stopped { why: self.shared.fail(error.to_string()) };
-                    refuse_all(waiting.into_iter().map(|(_, answer)| answer).chain([answer]), &error);
+                    let refused = refused.into_iter().map(|(_, answer)| answer);
+                    refuse_all(waiting.into_iter().map(|(_, answer)| answer).chain(refused).chain([answer]), &error);
                     return None;
                 }
             }
         }
         let before = self.writer.end();
-        let judged = gathering.finish(before.sums, &mut self.hash)?;
+        let Some(judged) = gathering.finish(before.sums, &mut self.hash) else {
+            for (error, answer) in refused {
+                refuse(answer, &error);
+            }
+            return None;
+        };
         let time = self.writer.time((self.shared.clock)());
-        let begun = Begun { rows: judged.rows, time, since: Instant::now(), waiting };
+        let begun = Begun { rows: judged.rows, time, since: Instant::now(), waiting, refused };
         let segments = self.shared.catalog.lock().segments.len();
         match self.writer.write(time, judged.body, judged.sums) {
             Ok(written) => {

@@ -168,7 +168,8 @@ impl StoreError {
 /// Why a commit was not made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
-    /// A precondition does not hold (any more). Nothing of the commit was logged; read again and decide again.
+    /// A precondition does not hold (any more). Nothing of the commit was logged; read again and decide again: what stood in
+    /// its way is seen by then, also where that was committed at the same moment.
     #[error("precondition {which} does not hold: {why}")]
     Conflict {
         /// Its place in [`Commit::expect`](super::Commit::expect).
