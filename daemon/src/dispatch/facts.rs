@@ -92,6 +92,10 @@ impl Shared {
             facts.blocks.extend(self.no_room().map(|text| Bind { limit: Limit::Room, text, until: None }));
         }
         self.flow_facts(lane.channel, organisation, &mut facts);
+        let another = self.another_way(lane);
+        for block in facts.blocks.iter_mut().filter(|block| matches!(block.limit, Limit::Breaker | Limit::Drain)) {
+            block.text.extend(another.as_deref());
+        }
         if waiting > 0 {
             let payers = row.record.payers();
             let room = self.quota_room(&payers, now)?;

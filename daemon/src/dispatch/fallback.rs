@@ -134,6 +134,17 @@ impl Shared {
         })
     }
 
+    /// What becomes of a lane's messages when no provider of its channel takes them, for whoever asks why they wait.
+    pub(super) fn another_way(&self, lane: Lane) -> Option<String> {
+        let kit = self.kit(lane.campaign).ok()?;
+        let after = kit.channels.iter().skip_while(|channel| **channel != lane.channel).skip(1);
+        let ways: Vec<&str> =
+            after.filter(|to| kit.organisation.fallback_to.contains(to)).map(|to| to.as_str()).collect();
+        let minutes = kit.organisation.fallback_after.as_secs() / 60;
+        (kit.reach == Reach::Preferred && !ways.is_empty())
+            .then(|| format!("; after {minutes} minutes they go by {}, where it reaches the guest", ways.join(" or ")))
+    }
+
     /// What becomes of a message after an answer by which it failed: it goes by the next channel of its guest, where it may.
     pub(super) fn or_down(&self, next: Next, class: OutcomeClass, kit: &Kit, claim: &Claim) -> Next {
         let unreachable = matches!(class, OutcomeClass::Recipient | OutcomeClass::Unusable);
