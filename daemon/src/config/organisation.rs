@@ -155,7 +155,7 @@ fn classes(text: &str) -> Result<Vec<CampaignClass>, Fault> {
 
 /// Channels, with commas between them.
 fn channels(text: &str) -> Result<Vec<Channel>, Fault> {
-    let remedy = "name channels with commas between them: email, sms, whatsapp, slack";
+    let remedy = "put commas between several";
     let channel = |text: &str| text.trim().parse().map_err(|why: String| Fault::new(why, remedy));
     text.split(',').map(channel).collect()
 }

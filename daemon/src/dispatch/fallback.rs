@@ -142,7 +142,7 @@ impl Shared {
             after.filter(|to| kit.organisation.fallback_to.contains(to)).map(|to| to.as_str()).collect();
         let minutes = kit.organisation.fallback_after.as_secs() / 60;
         (kit.reach == Reach::Preferred && !ways.is_empty())
-            .then(|| format!("; after {minutes} minutes they go by {}, where it reaches the guest", ways.join(" or ")))
+            .then(|| format!(" (after {minutes} minutes they go by {}, where it reaches the guest)", ways.join(" or ")))
     }
 
     /// What becomes of a message after an answer by which it failed: it goes by the next channel of its guest, where it may.
