@@ -10,6 +10,7 @@ pub mod config;
 pub mod dispatch;
 pub mod failpoint;
 pub mod guests;
+pub mod incidents;
 pub mod monitor;
 pub mod providers;
 pub mod receipts;

@@ -60,6 +60,10 @@ id!(
     /// One message to one guest by one channel, unique in the whole daemon.
     MessageId, 'm', "message"
 );
+id!(
+    /// An incident: what somebody has to answer for, from the first alert to its end.
+    IncidentId, 'i', "incident"
+);
 
 /// Which attempt at a message this is, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]

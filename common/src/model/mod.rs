@@ -3,6 +3,7 @@
 //! Every type is plain data that both codecs of the protocol carry. Enums that will grow end in `Unknown`, so that an
 //! older console shows "unknown" instead of failing on a newer daemon's word.
 
+mod alert;
 mod campaign;
 mod channel;
 mod control;
@@ -16,6 +17,7 @@ mod template;
 mod time;
 mod why;
 
+pub use alert::{AlertState, ParsePriorityError, Priority};
 pub use campaign::{
     Audience, CampaignClass, CampaignDetail, CampaignRow, CampaignSpec, CampaignState, ChannelProgress, Deed, Deeds,
     Estimate, EstimateLine, Reach, Schedule, WhatsAppParameter, WhatsAppTemplate,
@@ -23,7 +25,7 @@ pub use campaign::{
 pub use channel::Channel;
 pub use control::{Control, ControlKind, Steer, Target};
 pub use guest::{BulkChange, Guest, GuestChange, GuestListRow, GuestRow, Provenance, Rsvp};
-pub use ids::{AttemptNo, CampaignId, GuestId, ListId, MessageId, ParseIdError};
+pub use ids::{AttemptNo, CampaignId, GuestId, IncidentId, ListId, MessageId, ParseIdError};
 pub use import::{ImportProblem, ImportProgress, ProblemKind, Severity};
 pub use message::{
     AttemptRow, Doubt, MessageDetail, MessageRow, MessageState, OutcomeClass, StateCounts, Trace, TracedGuest,

@@ -3,8 +3,10 @@
 
 mod board;
 mod metrics;
+mod reading;
 mod window;
 
 pub use board::Board;
 pub use metrics::{Metrics, OutcomeLabels};
+pub use reading::Reading;
 pub use window::{Figures, Window};

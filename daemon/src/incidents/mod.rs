@@ -1,0 +1,8 @@
+//! Alerts and incidents: what is worth waking somebody for, who is told, by which way, and until when.
+//!
+//! Decisions (rules, states, grouping, silences, windows, rota, escalation, what goes out by which channel when) are pure: the
+//! time is handed in. One task puts readings in and carries out what comes out.
+
+pub mod notice;
+
+pub use notice::{Notice, NoticeAlert, Reason};
