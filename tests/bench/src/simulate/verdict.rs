@@ -102,9 +102,9 @@ fn asked(world: &World, daemon: &Daemon) -> anyhow::Result<Vec<String>> {
     let mut asked = Vec::new();
     for members in requests.into_values() {
         let first = &members[0].intent;
-        let Some(company) = world.plan.providers.iter().find(|company| company.name == first.provider) else {
-            continue;
-        };
+        let by = |company: &usize| world.plan.providers[*company].name == first.provider;
+        let Some(n) = (0..world.plan.providers.len()).find(by) else { continue };
+        let company = &world.plan.providers[n];
         let complete = members.len() == first.of as usize;
         let in_time = now.millis_since(first.started) < ASKED_FOR;
         let allowed = members.iter().all(|member| {
@@ -114,10 +114,12 @@ fn asked(world: &World, daemon: &Daemon) -> anyhow::Result<Vec<String>> {
                 guest.and_then(|row| usherd::guests::address_on(&row.guest, record.channel).map(str::to_owned));
             address.is_some_and(|address| !guard.office.suppressed.contains_key(&address))
         });
-        // One that is refused now says nothing of what was taken then.
+        // One that is refused now says nothing of what was taken then; and what another one took, before an operator had it sent
+        // again, this one may refuse for ever.
         let campaign = daemon.campaigns.book().store().campaign(members[0].message.campaign)?.record;
         let over = campaign.state == CampaignState::Cancelled || campaign.expires.is_some_and(|expires| now >= expires);
-        let takes = !over && members.iter().all(|member| !guard.books.of(member.message.id.0).is_empty());
+        let took = |member: &OpenIntent| guard.books.of(member.message.id.0).iter().any(|taken| taken.company == n);
+        let takes = !over && members.iter().all(took);
         if company.keeps_keys && complete && in_time && allowed && takes {
             let doubt =
                 |member: &OpenIntent| format!("{} in doubt, though {} keeps keys", member.message.id, company.name);
