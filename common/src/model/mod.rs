@@ -13,6 +13,7 @@ mod import;
 mod message;
 mod overview;
 mod provider;
+mod sla;
 mod template;
 mod time;
 mod why;
@@ -33,6 +34,7 @@ pub use message::{
 };
 pub use overview::{Health, Overview};
 pub use provider::{BreakerState, ProviderKind, ProviderRow};
+pub use sla::{SlaRow, SlaStatus, SlaViolation, SlaWindow};
 pub use template::{Rendered, TOKENS, TemplateBody, TemplateRow};
 pub use time::Timestamp;
 pub use why::{Bind, Limit, Why};

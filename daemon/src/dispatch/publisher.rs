@@ -218,7 +218,7 @@ fn findings(
 }
 
 /// The daemon's resident set; 0 where the kernel does not tell.
-fn resident_bytes() -> u64 {
+pub(super) fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
     pages * rustix::param::page_size() as u64

@@ -3,6 +3,11 @@
 //! Decisions (rules, states, grouping, silences, windows, rota, escalation, what goes out by which channel when) are pure: the
 //! time is handed in. One task puts readings in and carries out what comes out.
 
+pub mod cover;
+pub mod engine;
 pub mod notice;
+pub mod outbox;
+pub mod render;
+pub mod rule;
 
 pub use notice::{Notice, NoticeAlert, Reason};

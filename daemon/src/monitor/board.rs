@@ -213,6 +213,14 @@ impl Board {
         }
     }
 
+    /// Every campaign's row as it was last put.
+    pub fn campaigns(&self) -> Vec<CampaignRow> {
+        let inner = self.inner();
+        let rows = inner.tables.get(&Topic::Campaigns).map(|table| table.rows.values());
+        let campaign = |(_, row): &(u64, Row)| if let Row::Campaign(row) = row { Some((**row).clone()) } else { None };
+        rows.into_iter().flatten().filter_map(campaign).collect()
+    }
+
     /// Counts a follower of a topic in (`true`) or out.
     pub fn follow(&self, topic: Topic, follows: bool) {
         let mut inner = self.inner();

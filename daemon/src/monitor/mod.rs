@@ -2,11 +2,17 @@
 //! metrics for those who scrape.
 
 mod board;
+mod follow;
+mod levels;
 mod metrics;
 mod reading;
+pub mod sla;
+pub mod sli;
 mod window;
 
 pub use board::Board;
+pub use follow::Follower;
+pub use levels::{Levels, Memory, Object};
 pub use metrics::{Metrics, OutcomeLabels};
-pub use reading::Reading;
+pub use reading::{Reading, Readings, of_levels};
 pub use window::{Figures, Window};

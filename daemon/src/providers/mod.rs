@@ -12,6 +12,7 @@ pub mod settings;
 #[cfg(test)]
 mod fake;
 mod http;
+pub mod poster;
 mod redact;
 mod resend;
 mod sendgrid;

@@ -18,6 +18,7 @@ mod controls;
 mod counts;
 mod deeds;
 mod guests;
+mod levels;
 mod messages;
 mod pages;
 mod pieces;
@@ -27,6 +28,7 @@ mod receipts;
 mod records;
 mod space;
 mod sweep;
+mod tail;
 
 use std::sync::Arc;
 
@@ -48,6 +50,7 @@ pub use records::{
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+pub use tail::{Chapter, Tail, Told, ToldMessage};
 
 use claims::Claims;
 use engine::{Change, Commit, CommitError, Committed, Engine, Precondition, Row, Space, StoreError};

@@ -61,6 +61,16 @@ pub(super) const BREAKER: Space = Space::new(0x60);
 pub(super) const CONTROL: Space = Space::new(0x61);
 /// Messages begun, by hour or day and payer.
 pub(super) const QUOTA: Space = Space::new(0x62);
+/// Service levels, in pieces.
+pub(super) const LEVEL: Space = Space::new(0x63);
+/// Alerts, by rule and object.
+pub(super) const ALERT: Space = Space::new(0x70);
+/// What was told of the alerts of a rule.
+pub(super) const GROUP: Space = Space::new(0x71);
+/// Silences.
+pub(super) const SILENCE: Space = Space::new(0x72);
+/// Notices that are to be told, or were, by when they were decided.
+pub(super) const NOTICE: Space = Space::new(0x78);
 
 /// One id.
 pub(super) fn id(id: u64) -> Vec<u8> {
