@@ -108,7 +108,13 @@ impl Narrator {
                 let object = format!("campaign {} {}", row.id, row.name);
                 self.say_once(object, format!("{word}{why}"), "info", now, out);
             }
-            Row::Detail(_) => {}
+            Row::Alert(row) => {
+                let quiet = if row.quiet.is_empty() { String::new() } else { format!(" ({})", row.quiet) };
+                let because = if row.detail.is_empty() { String::new() } else { format!(": {}", row.detail) };
+                let said = format!("{} {}{because}{quiet}; first: {}", row.state, row.summary, row.action);
+                self.say_once(format!("alert {} {}", row.priority, row.rule), said, "warning", now, out);
+            }
+            Row::Detail(_) | Row::Sla(_) => {}
         }
     }
 

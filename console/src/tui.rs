@@ -50,7 +50,8 @@ pub enum TuiError {
 }
 
 /// Topics that every screen may need.
-pub const TOPICS: [Topic; 4] = [Topic::Overview, Topic::Providers, Topic::Campaigns, Topic::Log];
+pub const TOPICS: [Topic; 6] =
+    [Topic::Overview, Topic::Providers, Topic::Campaigns, Topic::Alerts, Topic::Sla, Topic::Log];
 
 /// Runs the console until somebody quits or the terminal goes.
 pub async fn run(options: Options) -> Result<(), TuiError> {

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::Timestamp;
+
 /// How much an alert or an incident matters, and how soon somebody has to answer it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Priority {
@@ -107,4 +109,111 @@ impl fmt::Display for AlertState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
+}
+
+/// An alert; live.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlertRow {
+    /// The rule's name.
+    pub rule: String,
+    /// What it concerns, in the words of the log; empty for the daemon.
+    pub object: String,
+    /// Where it stands.
+    pub state: AlertState,
+    /// How much it matters.
+    pub priority: Priority,
+    /// What is wrong, in a line.
+    pub summary: String,
+    /// What is behind it.
+    pub detail: String,
+    /// What to do first.
+    pub action: String,
+    /// The figure.
+    pub value: f64,
+    /// What it is compared with.
+    pub threshold: f64,
+    /// Since when.
+    pub since: Timestamp,
+    /// Whether somebody was told.
+    pub told: bool,
+    /// Why nobody is: a silence, a maintenance window, or something worse that speaks for it; empty where somebody is.
+    pub quiet: String,
+    /// Until when somebody has taken it over.
+    pub acknowledged_until: Option<Timestamp>,
+}
+
+impl AlertRow {
+    /// What names it.
+    pub fn key(&self) -> String {
+        format!("{}\u{0}{}", self.rule, self.object)
+    }
+}
+
+/// A silence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SilenceRow {
+    /// Names it.
+    pub id: u64,
+    /// The rules that it is over: a name, or one with `*`.
+    pub rule: String,
+    /// The objects that it is over, likewise.
+    pub object: String,
+    /// Who set it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// A maintenance window.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceRow {
+    /// Its name.
+    pub name: String,
+    /// Until when it lasts, if it does now.
+    pub until: Option<Timestamp>,
+    /// When it begins next.
+    pub next: Option<Timestamp>,
+}
+
+/// A channel by which somebody is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertChannelRow {
+    /// Its name.
+    pub name: String,
+    /// When it last took something, since the daemon started.
+    pub taken: Option<Timestamp>,
+    /// What it said when it last did not; empty where it never did not.
+    pub said: String,
+    /// Notices that wait for it.
+    pub waiting: u32,
+    /// Whether it wakes somebody.
+    pub pages: bool,
+}
+
+/// Everything about alerts.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct AlertPage {
+    /// Alerts that are pending, firing or recovering, the most urgent and oldest first.
+    pub alerts: Vec<AlertRow>,
+    /// Silences in force.
+    pub silences: Vec<SilenceRow>,
+    /// Maintenance windows.
+    pub windows: Vec<MaintenanceRow>,
+    /// Channels.
+    pub channels: Vec<AlertChannelRow>,
+}
+
+/// What came of a trial of an alert channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlertTrial {
+    /// The channel.
+    pub channel: String,
+    /// Whether it took it.
+    pub taken: bool,
+    /// What it said where it did not.
+    pub said: String,
+    /// How long that took, in milliseconds.
+    pub took_ms: u32,
 }

@@ -18,7 +18,10 @@ mod template;
 mod time;
 mod why;
 
-pub use alert::{AlertState, ParsePriorityError, Priority};
+pub use alert::{
+    AlertChannelRow, AlertPage, AlertRow, AlertState, AlertTrial, MaintenanceRow, ParsePriorityError, Priority,
+    SilenceRow,
+};
 pub use campaign::{
     Audience, CampaignClass, CampaignDetail, CampaignRow, CampaignSpec, CampaignState, ChannelProgress, Deed, Deeds,
     Estimate, EstimateLine, Reach, Schedule, WhatsAppParameter, WhatsAppTemplate,
@@ -34,7 +37,7 @@ pub use message::{
 };
 pub use overview::{Health, Overview};
 pub use provider::{BreakerState, ProviderKind, ProviderRow};
-pub use sla::{SlaRow, SlaStatus, SlaViolation, SlaWindow};
+pub use sla::{SlaRow, SlaStatus, SlaWindow};
 pub use template::{Rendered, TOKENS, TemplateBody, TemplateRow};
 pub use time::Timestamp;
 pub use why::{Bind, Limit, Why};

@@ -4,8 +4,6 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Timestamp;
-
 /// Whether a promise was kept, as far as the events can show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -53,27 +51,6 @@ pub struct SlaWindow {
     pub burn: Option<f64>,
 }
 
-/// A promise that is being broken, or was.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SlaViolation {
-    /// Names it; counts up.
-    pub id: u64,
-    /// What it is of: `all`, `channel email`, `provider resend`, `campaign c12`.
-    pub object: String,
-    /// When it began.
-    pub opened: Timestamp,
-    /// When it was over; `None` while it goes on.
-    pub ended: Option<Timestamp>,
-    /// The fastest that the budget burned, over the short window of the rule that opened it.
-    pub peak_burn: f64,
-    /// Bad events at the peak, in an hour.
-    pub bad: u64,
-    /// What was behind it, as far as it is known.
-    pub cause: String,
-    /// Who has seen it; empty for nobody.
-    pub acknowledged_by: String,
-}
-
 /// How one promise stands; live.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SlaRow {
@@ -91,12 +68,10 @@ pub struct SlaRow {
     pub windows: Vec<SlaWindow>,
     /// Events of the last day that do not count: suppressed, cancelled, refused for their recipient.
     pub excluded: u64,
-    /// 95th percentile of the answer time over one to two minutes, in milliseconds; of providers and of all.
-    pub p95_ms: Option<u32>,
+    /// 99th percentile of the answer time over one to two minutes, in milliseconds; of providers.
+    pub p99_ms: Option<u32>,
     /// Share of the last 24 hours in which it could be used, 0 to 1; of providers.
     pub uptime: Option<f64>,
     /// Accepted a second, over the last ten seconds.
     pub throughput: f64,
-    /// The violation under way.
-    pub violation: Option<SlaViolation>,
 }

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    CampaignDetail, CampaignRow, Control, Doubt, Estimate, GuestId, GuestListRow, GuestRow, ImportProgress,
-    MessageDetail, MessageId, MessageRow, Overview, ProviderRow, Rendered, TemplateBody, TemplateRow, Trace, Why,
+    AlertPage, AlertTrial, CampaignDetail, CampaignRow, Control, Doubt, Estimate, GuestId, GuestListRow, GuestRow,
+    ImportProgress, MessageDetail, MessageId, MessageRow, Overview, ProviderRow, Rendered, SlaRow, TemplateBody,
+    TemplateRow, Trace, Why,
 };
 
 /// A window of guests.
@@ -113,6 +114,12 @@ pub enum Reply {
     Controls(Vec<Control>),
     /// To `Why`.
     Why(Vec<Why>),
+    /// To `Alerts`.
+    Alerts(Box<AlertPage>),
+    /// To `Sla`.
+    Sla(Vec<SlaRow>),
+    /// To `AlertTest`.
+    AlertTrials(Vec<AlertTrial>),
     /// An answer that this client does not know.
     #[serde(other)]
     Unknown,

@@ -330,6 +330,34 @@ pub enum Request {
         /// In whose name; `None` where there is one organisation only.
         organisation: Option<String>,
     },
+    /// Alerts, silences, maintenance windows and alert channels.
+    Alerts,
+    /// Service levels.
+    Sla,
+    /// Takes the alerts of a rule over: they are not repeated for half an hour.
+    AlertAcknowledge {
+        /// The rule.
+        rule: String,
+    },
+    /// Keeps alerts from being told for a time.
+    SilenceAdd {
+        /// The rules that it is over: a name, or one with `*`.
+        rule: String,
+        /// The objects that it is over, likewise.
+        object: String,
+        /// For how long, at most 24 hours.
+        seconds: u64,
+    },
+    /// Ends a silence.
+    SilenceEnd {
+        /// Which.
+        id: u64,
+    },
+    /// Sends a test by an alert channel, or by all, and waits for their answers.
+    AlertTest {
+        /// Which; `None` for all.
+        channel: Option<String>,
+    },
     /// A request that this daemon does not know.
     #[serde(other)]
     Unknown,
@@ -358,6 +386,8 @@ impl Request {
             | Self::Doubts { .. }
             | Self::Controls
             | Self::Why { .. }
+            | Self::Alerts
+            | Self::Sla
             | Self::Unknown => Answer::Reads,
             Self::GuestAdd { .. }
             | Self::GuestEdit { .. }
@@ -384,7 +414,11 @@ impl Request {
             | Self::Release { .. }
             | Self::ProviderSteer { .. }
             | Self::ProviderEnable { .. }
-            | Self::ProviderTest { .. } => Answer::Acts,
+            | Self::ProviderTest { .. }
+            | Self::AlertAcknowledge { .. }
+            | Self::SilenceAdd { .. }
+            | Self::SilenceEnd { .. }
+            | Self::AlertTest { .. } => Answer::Acts,
         }
     }
 }

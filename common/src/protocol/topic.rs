@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{CampaignDetail, CampaignId, CampaignRow, Overview, ProviderRow, Timestamp};
+use crate::model::{AlertRow, CampaignDetail, CampaignId, CampaignRow, Overview, ProviderRow, SlaRow, Timestamp};
 
 /// Something that a client follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -15,6 +15,10 @@ pub enum Topic {
     Campaigns,
     /// One row: a campaign with all that is known of it.
     Campaign(CampaignId),
+    /// A row an alert that is pending, firing or recovering.
+    Alerts,
+    /// A row a service level.
+    Sla,
     /// Events: what the daemon did and what befell it.
     Log,
 }
@@ -30,6 +34,10 @@ pub enum Row {
     Campaign(Box<CampaignRow>),
     /// Of [`Topic::Campaign`].
     Detail(Box<CampaignDetail>),
+    /// Of [`Topic::Alerts`].
+    Alert(Box<AlertRow>),
+    /// Of [`Topic::Sla`].
+    Sla(Box<SlaRow>),
 }
 
 impl Row {
@@ -40,6 +48,8 @@ impl Row {
             Self::Provider(row) => row.name.clone(),
             Self::Campaign(row) => row.id.to_string(),
             Self::Detail(detail) => detail.row.id.to_string(),
+            Self::Alert(row) => row.key(),
+            Self::Sla(row) => row.object.clone(),
         }
     }
 }

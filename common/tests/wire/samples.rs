@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use usher_common::model::{
-    AttemptNo, AttemptRow, Audience, Bind, BreakerState, BulkChange, CampaignClass, CampaignDetail, CampaignId,
-    CampaignRow, CampaignSpec, CampaignState, Channel, ChannelProgress, Control, ControlKind, Deeds, Doubt, Estimate,
-    EstimateLine, Guest, GuestChange, GuestId, GuestListRow, GuestRow, Health, ImportProblem, ImportProgress, Limit,
-    ListId, MessageDetail, MessageId, MessageRow, MessageState, OutcomeClass, Overview, ProblemKind, Provenance,
-    ProviderKind, ProviderRow, Reach, Rendered, Rsvp, Schedule, Severity, StateCounts, Steer, Target, TemplateBody,
-    TemplateRow, Timestamp, Trace, TracedGuest, TracedMessage, TracedSuppression, WhatsAppParameter, WhatsAppTemplate,
-    Why,
+    AlertChannelRow, AlertPage, AlertRow, AlertState, AlertTrial, AttemptNo, AttemptRow, Audience, Bind, BreakerState,
+    BulkChange, CampaignClass, CampaignDetail, CampaignId, CampaignRow, CampaignSpec, CampaignState, Channel,
+    ChannelProgress, Control, ControlKind, Deeds, Doubt, Estimate, EstimateLine, Guest, GuestChange, GuestId,
+    GuestListRow, GuestRow, Health, ImportProblem, ImportProgress, Limit, ListId, MaintenanceRow, MessageDetail,
+    MessageId, MessageRow, MessageState, OutcomeClass, Overview, Priority, ProblemKind, Provenance, ProviderKind,
+    ProviderRow, Reach, Rendered, Rsvp, Schedule, Severity, SilenceRow, SlaRow, SlaStatus, SlaWindow, StateCounts,
+    Steer, Target, TemplateBody, TemplateRow, Timestamp, Trace, TracedGuest, TracedMessage, TracedSuppression,
+    WhatsAppParameter, WhatsAppTemplate, Why,
 };
 use usher_common::protocol::{
     Act, ClientFrame, CsvPage, DoubtPage, EffectLine, GuestName, GuestPage, Have, Level, LogEvent, MessagePage,
@@ -289,6 +290,12 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::CampaignResend { id: CampaignId(12) },
         Request::Controls,
         Request::Why { target: Target::Provider(text("twilio")) },
+        Request::Alerts,
+        Request::Sla,
+        Request::AlertAcknowledge { rule: text("provider-down") },
+        Request::SilenceAdd { rule: text("burn-*"), object: text("*"), seconds: 3_600 },
+        Request::SilenceEnd { id: 3 },
+        Request::AlertTest { channel: Some(text("slack-ops")) },
         Request::Hold { target: Target::Organisation(text("ada-and-ben")), seconds: Some(600) },
         Request::Release { target: Target::Campaign(CampaignId(12)) },
         Request::ProviderSteer {
@@ -381,6 +388,27 @@ pub(crate) fn replies() -> Vec<Reply> {
             control(Target::Provider(text("twilio")), ControlKind::Preferred),
             control(Target::Provider(text("twilio")), ControlKind::Weighed(2.5)),
         ]),
+        Reply::Alerts(Box::new(AlertPage {
+            alerts: vec![alert()],
+            silences: vec![SilenceRow {
+                id: 3,
+                rule: text("burn-*"),
+                object: text("*"),
+                by: text("ada"),
+                reason: text("we know"),
+                until: Timestamp(1_900_000),
+            }],
+            windows: vec![MaintenanceRow { name: text("weekly"), until: None, next: Some(Timestamp(2_000_000)) }],
+            channels: vec![AlertChannelRow {
+                name: text("slack-ops"),
+                taken: Some(Timestamp(1_000_000)),
+                said: text("503"),
+                waiting: 2,
+                pages: true,
+            }],
+        })),
+        Reply::Sla(vec![sla()]),
+        Reply::AlertTrials(vec![AlertTrial { channel: text("sms"), taken: false, said: text("refused"), took_ms: 12 }]),
         Reply::Why(vec![Why {
             target: Target::Campaign(CampaignId(12)),
             channel: Some(Channel::Sms),
@@ -489,6 +517,8 @@ pub(crate) fn server() -> Vec<(String, ServerFrame)> {
         (Topic::Overview, Row::Overview(Box::new(overview()))),
         (Topic::Campaigns, Row::Campaign(Box::new(campaign()))),
         (Topic::Campaign(CampaignId(12)), Row::Detail(Box::new(detail()))),
+        (Topic::Alerts, Row::Alert(Box::new(alert()))),
+        (Topic::Sla, Row::Sla(Box::new(sla()))),
         (Topic::Log, Row::Provider(Box::new(provider()))),
     ];
     for (n, (topic, row)) in rows.into_iter().enumerate() {
@@ -500,4 +530,37 @@ pub(crate) fn server() -> Vec<(String, ServerFrame)> {
         frames.push((name, ServerFrame::Reply { id: id as u64, result: Ok(reply) }));
     }
     frames
+}
+
+fn alert() -> AlertRow {
+    AlertRow {
+        rule: text("provider-down"),
+        object: text("provider resend"),
+        state: AlertState::Firing,
+        priority: Priority::P1,
+        summary: text("provider resend is down"),
+        detail: text("503"),
+        action: text("usher provider why resend"),
+        value: 1.0,
+        threshold: 1.0,
+        since: Timestamp(1_000_000),
+        told: true,
+        quiet: String::new(),
+        acknowledged_until: Some(Timestamp(2_800_000)),
+    }
+}
+
+fn sla() -> SlaRow {
+    SlaRow {
+        object: text("channel email"),
+        target: 0.9995,
+        status: SlaStatus::NotProvable,
+        budget_left_percent: Some(12.5),
+        exhausted_in_seconds: Some(9_000),
+        windows: vec![SlaWindow { window: text("5m"), good: 90, bad: 1, burn: Some(22.2) }],
+        excluded: 4,
+        p99_ms: Some(120),
+        uptime: Some(0.999),
+        throughput: 4.5,
+    }
 }

@@ -102,6 +102,8 @@ pub fn parse(line: &str) -> Result<Command, String> {
         "overview" | "1" => Command::Go(Screen::Overview),
         "providers" | "2" => Command::Go(Screen::Providers),
         "campaigns" | "3" => Command::Go(Screen::Campaigns),
+        "sla" | "4" => Command::Go(Screen::Sla),
+        "alerts" | "5" => Command::Go(Screen::Alerts),
         "log" | "9" => Command::Go(Screen::Log),
         "provider" => Command::Provider(need("NAME")?),
         "campaign" => Command::Campaign(need("ID or NAME")?),

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use usher_common::model::{
-    CampaignDetail, CampaignId, CampaignRow, GuestRow, MessageDetail, MessageRow, Overview, ProviderRow, Why,
+    AlertRow, CampaignDetail, CampaignId, CampaignRow, GuestRow, MessageDetail, MessageRow, Overview, ProviderRow,
+    SlaRow, Why,
 };
 use usher_common::protocol::{LogEvent, Row, Topic};
 
@@ -19,6 +20,10 @@ pub struct Data {
     pub providers: Option<BTreeMap<String, ProviderRow>>,
     /// Campaigns by id; `None` until the first snapshot.
     pub campaigns: Option<BTreeMap<CampaignId, CampaignRow>>,
+    /// Alerts by rule and object; `None` until the first snapshot.
+    pub alerts: Option<BTreeMap<String, AlertRow>>,
+    /// Service levels by what they are of; `None` until the first snapshot.
+    pub slas: Option<BTreeMap<String, SlaRow>>,
     /// The campaign on screen.
     pub detail: Option<CampaignDetail>,
     /// Its messages, as many as were asked for; `None` until answered.
@@ -47,6 +52,8 @@ impl Data {
             Topic::Providers => self.providers = Some(BTreeMap::new()),
             Topic::Campaigns => self.campaigns = Some(BTreeMap::new()),
             Topic::Campaign(_) => self.detail = None,
+            Topic::Alerts => self.alerts = Some(BTreeMap::new()),
+            Topic::Sla => self.slas = Some(BTreeMap::new()),
             // The log starts anew with a new daemon; what is here from the old one is still worth reading.
             Topic::Log => {}
         }
@@ -65,6 +72,12 @@ impl Data {
                     self.campaigns.get_or_insert_default().insert(row.id, *row);
                 }
                 Row::Detail(detail) => self.detail = Some(*detail),
+                Row::Alert(row) => {
+                    self.alerts.get_or_insert_default().insert(row.key(), *row);
+                }
+                Row::Sla(row) => {
+                    self.slas.get_or_insert_default().insert(row.object.clone(), *row);
+                }
             }
         }
         for key in gone {
@@ -78,6 +91,12 @@ impl Data {
                     }
                 }
                 Topic::Campaign(_) => self.detail = None,
+                Topic::Alerts => {
+                    self.alerts.get_or_insert_default().remove(key);
+                }
+                Topic::Sla => {
+                    self.slas.get_or_insert_default().remove(key);
+                }
                 Topic::Overview | Topic::Log => {}
             }
         }

@@ -29,6 +29,10 @@ pub enum Screen {
     Campaign(CampaignId),
     /// One message and its attempts.
     Message(CampaignId, MessageId),
+    /// Service levels.
+    Sla,
+    /// What is wrong and who knows of it.
+    Alerts,
     /// What the daemon did and what befell it.
     Log,
 }
@@ -152,6 +156,10 @@ pub struct Model {
     pub providers: Roster<String>,
     /// The list of campaigns.
     pub campaigns: Roster<CampaignId>,
+    /// The list of alerts.
+    pub alerts: Roster<String>,
+    /// The list of service levels.
+    pub slas: Roster<String>,
     /// The list of a campaign's messages.
     pub messages: Roster<MessageId>,
     /// Only messages in this state are asked for.
@@ -208,6 +216,8 @@ impl Model {
             mode: Mode::Screen,
             providers: Roster::default(),
             campaigns: Roster::default(),
+            alerts: Roster::default(),
+            slas: Roster::default(),
             messages: Roster::default(),
             state_filter: None,
             log_filter: String::new(),
@@ -369,7 +379,8 @@ impl Model {
             Screen::Providers | Screen::Campaigns => scopes.extend([Scope::Rows, Scope::Sorted, Scope::Actable]),
             Screen::Campaign(_) => scopes.extend([Scope::Rows, Scope::Messages, Scope::Actable]),
             Screen::Message(..) | Screen::Provider(_) => scopes.push(Scope::Actable),
-            Screen::Log => scopes.push(Scope::Rows),
+            Screen::Alerts => scopes.extend([Scope::Rows, Scope::Alerts]),
+            Screen::Log | Screen::Sla => scopes.push(Scope::Rows),
         }
         scopes
     }
@@ -380,6 +391,8 @@ impl Model {
             (Screen::Providers, _) | (Screen::Overview, 0) => Some(&mut self.providers.filter),
             (Screen::Campaigns | Screen::Overview, _) => Some(&mut self.campaigns.filter),
             (Screen::Campaign(_), _) => Some(&mut self.messages.filter),
+            (Screen::Alerts, _) => Some(&mut self.alerts.filter),
+            (Screen::Sla, _) => Some(&mut self.slas.filter),
             (Screen::Log, _) => Some(&mut self.log_filter),
             (Screen::Provider(_) | Screen::Message(..), _) => None,
         }
@@ -391,6 +404,8 @@ impl Model {
             (Screen::Providers, _) | (Screen::Overview, 0) => &self.providers.filter,
             (Screen::Campaigns | Screen::Overview, _) => &self.campaigns.filter,
             (Screen::Campaign(_), _) => &self.messages.filter,
+            (Screen::Alerts, _) => &self.alerts.filter,
+            (Screen::Sla, _) => &self.slas.filter,
             (Screen::Log, _) => &self.log_filter,
             (Screen::Provider(_) | Screen::Message(..), _) => "",
         }
@@ -413,16 +428,46 @@ impl Model {
         let providers = self.provider_order();
         let campaigns = self.campaign_order();
         let messages = self.message_order();
+        let (alerts, slas) = (self.alert_order(), self.sla_order());
         if reading {
             self.order_due = true;
+            self.alerts.keep(alerts);
+            self.slas.keep(slas);
             self.providers.keep(providers);
             self.campaigns.keep(campaigns);
         } else {
             self.order_due = false;
+            self.alerts.arrange(alerts);
+            self.slas.arrange(slas);
             self.providers.arrange(providers);
             self.campaigns.arrange(campaigns);
         }
         self.messages.arrange(messages);
+    }
+
+    /// The most urgent first, and of these what has lasted longest.
+    fn alert_order(&self) -> Vec<String> {
+        let rows = self.shown().alerts.iter().flatten();
+        let mut rows: Vec<_> = rows
+            .filter(|(_, r)| {
+                self.alerts.passes(&format!("{} {} {} {} {}", r.priority, r.rule, r.object, r.state, r.summary))
+            })
+            .collect();
+        rows.sort_by(|(_, a), (_, b)| (a.priority, a.since, &a.rule).cmp(&(b.priority, b.since, &b.rule)));
+        rows.into_iter().map(|(key, _)| key.clone()).collect()
+    }
+
+    /// The whole first, then channels, providers and campaigns.
+    fn sla_order(&self) -> Vec<String> {
+        let rows = self.shown().slas.iter().flatten();
+        let mut names: Vec<String> = rows
+            .filter(|(name, r)| self.slas.passes(&format!("{name} {}", r.status)))
+            .map(|(name, _)| name.clone())
+            .collect();
+        let place =
+            |name: &str| ["all", "channel", "provider"].iter().position(|kind| name.starts_with(kind)).unwrap_or(3);
+        names.sort_by(|a, b| (place(a), a).cmp(&(place(b), b)));
+        names
     }
 
     fn provider_order(&self) -> Vec<String> {

@@ -92,7 +92,7 @@ fn changed(model: &mut Model, topic: Topic) {
     }
     match topic {
         Topic::Campaign(_) => model.messages_due = true,
-        Topic::Providers | Topic::Campaigns => {
+        Topic::Providers | Topic::Campaigns | Topic::Alerts | Topic::Sla => {
             let reading = reading(model);
             model.reorder(reading);
         }

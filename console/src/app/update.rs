@@ -213,6 +213,9 @@ fn on_screen(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::Overview => jump(model, Screen::Overview, effects),
         Action::Providers => jump(model, Screen::Providers, effects),
         Action::Campaigns => jump(model, Screen::Campaigns, effects),
+        Action::Sla => jump(model, Screen::Sla, effects),
+        Action::Alerts => jump(model, Screen::Alerts, effects),
+        Action::Acknowledge => acknowledge(model, effects),
         Action::Log => jump(model, Screen::Log, effects),
         Action::Into => into(model, effects),
         Action::Back => back(model, effects),
@@ -278,6 +281,22 @@ fn on_screen(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
     }
 }
 
+/// Takes the selected alert over. The one act that one key does: it stops nothing and moves nothing.
+fn acknowledge(model: &mut Model, effects: &mut Vec<Effect>) {
+    let key = model.alerts.selected().cloned();
+    let rule = key.and_then(|key| Some(model.shown().alerts.as_ref()?.get(&key)?.rule.clone()));
+    match rule {
+        None => model.say(Tone::Plain, "select an alert first"),
+        Some(_) if model.is_stale() => {
+            model.say(Tone::Warning, "nothing acts on stale data: wait until the line is live")
+        }
+        Some(rule) => {
+            let what = Pending::Act(format!("acknowledge {rule}"));
+            super::news::ask(model, effects, what, Request::AlertAcknowledge { rule }, Some(ActDraft::default()));
+        }
+    }
+}
+
 fn arm(model: &mut Model, wanted: Option<bool>) {
     if wanted.unwrap_or(model.armed_for().is_none()) {
         model.armed_until = Some(model.now.mono + ARMED_FOR);
@@ -306,6 +325,8 @@ fn step(model: &mut Model, by: isize, effects: &mut Vec<Effect>) {
                 ask_messages(model, effects, id);
             }
         }
+        (Screen::Alerts, _) => model.alerts.step(by),
+        (Screen::Sla, _) => model.slas.step(by),
         (Screen::Log, _) => {
             let rows = model.log_rows().len();
             model.log_back = model.log_back.saturating_add_signed(by.saturating_neg()).min(rows.saturating_sub(1));
@@ -319,6 +340,11 @@ fn selected_text(model: &Model) -> Option<String> {
         (Screen::Providers, _) | (Screen::Overview, 0) => model.providers.selected().cloned(),
         (Screen::Campaigns | Screen::Overview, _) => model.campaigns.selected().map(ToString::to_string),
         (Screen::Campaign(_), _) => model.messages.selected().map(ToString::to_string),
+        (Screen::Alerts, _) => model.alerts.selected().and_then(|key| {
+            let row = model.shown().alerts.as_ref()?.get(key)?;
+            Some(format!("{} {}", row.rule, row.object))
+        }),
+        (Screen::Sla, _) => model.slas.selected().cloned(),
         (Screen::Log, _) => {
             let rows = model.log_rows();
             let at = rows.len().checked_sub(1 + model.log_back)?;

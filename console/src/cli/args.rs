@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use usher_common::model::{CampaignClass, Channel, MessageId, MessageState, Verdict};
 
+use super::alerts::{AlertCommand, SilenceCommand};
 use super::exit::Failure;
 use super::steering::{HoldFlags, ProviderCommand, ReleaseFlags};
 use crate::session::Target;
@@ -138,6 +139,20 @@ pub(super) enum Command {
     Release(ReleaseFlags),
     /// What is held, and how providers are steered
     Controls,
+    /// What is wrong, since when, and what to do first
+    Alerts,
+    /// Alert channels: their test; and taking alerts over
+    Alert {
+        #[command(subcommand)]
+        command: AlertCommand,
+    },
+    /// Keep alerts from being told for a time
+    Silence {
+        #[command(subcommand)]
+        command: SilenceCommand,
+    },
+    /// Service levels: what was promised, and how it stands
+    Sla,
     /// Guest lists and guests
     #[command(visible_alias = "guest")]
     Guests {

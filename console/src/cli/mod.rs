@@ -1,5 +1,6 @@
 //! The command line: every question and every act as a subcommand, for scripts and for hands.
 
+mod alerts;
 mod args;
 mod campaign;
 mod exit;
@@ -80,6 +81,10 @@ async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     let session = Session::open(&args.global, output).await?;
     match command {
         Command::Status => status::status(&session, output).await,
+        Command::Alerts => alerts::list(&session, output).await,
+        Command::Alert { command } => alerts::alert(command, &session, output).await,
+        Command::Silence { command } => alerts::silence(command, &session, output).await,
+        Command::Sla => alerts::sla(&session, output).await,
         Command::Provider { command } => steering::provider(&session, output, command).await,
         Command::Hold(flags) => steering::hold(&session, output, flags).await,
         Command::Release(flags) => steering::release(&session, output, flags).await,

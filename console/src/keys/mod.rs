@@ -152,6 +152,12 @@ pub enum Action {
     Providers,
     /// Screen 3.
     Campaigns,
+    /// Screen 4.
+    Sla,
+    /// Screen 5.
+    Alerts,
+    /// Take the selected alert over.
+    Acknowledge,
     /// Screen 9.
     Log,
     /// Complete what is being typed.
@@ -179,6 +185,8 @@ pub enum Scope {
     Actable,
     /// On a campaign's messages.
     Messages,
+    /// On alerts.
+    Alerts,
     /// In help.
     Help,
     /// While typing a filter or a command.
@@ -233,6 +241,13 @@ pub static TABLE: &[Binding] = &[
         "state",
         "show only messages in one state; again for the next",
     ),
+    bind(
+        Scope::Alerts,
+        &[Char('a')],
+        Action::Acknowledge,
+        "acknowledge",
+        "take the alerts of this rule over: they are not repeated for half an hour",
+    ),
     bind(Scope::Screen, &[Char('?')], Action::Help, "help", "this page"),
     bind(Scope::Screen, &[Char('q')], Action::Quit, "quit", "leave"),
     bind(Scope::Screen, &[Char('Q')], Action::QuitPrinting, "", "leave, and print this screen to the terminal"),
@@ -240,6 +255,8 @@ pub static TABLE: &[Binding] = &[
     bind(Scope::Screen, &[Char('1')], Action::Overview, "", "overview: what is wrong, and how fast it goes"),
     bind(Scope::Screen, &[Char('2')], Action::Providers, "", "providers"),
     bind(Scope::Screen, &[Char('3')], Action::Campaigns, "", "campaigns"),
+    bind(Scope::Screen, &[Char('4')], Action::Sla, "", "service levels: what was promised, and how it stands"),
+    bind(Scope::Screen, &[Char('5')], Action::Alerts, "", "alerts: what is wrong, since when, and what to do first"),
     bind(Scope::Screen, &[Char('9')], Action::Log, "", "log of the daemon"),
     bind(Scope::Rows, &[Char('j'), Key::Down], Action::Down, "", "next row"),
     bind(Scope::Rows, &[Char('k'), Key::Up], Action::Up, "", "row before"),
@@ -301,7 +318,7 @@ mod tests {
 
     /// Every set of scopes that can hold together.
     const TOGETHER: [&[Scope]; 5] = [
-        &[Scope::Screen, Scope::Rows, Scope::Sorted, Scope::Actable, Scope::Messages],
+        &[Scope::Screen, Scope::Rows, Scope::Sorted, Scope::Actable, Scope::Messages, Scope::Alerts],
         &[Scope::Help],
         &[Scope::Prompt],
         &[Scope::Menu],

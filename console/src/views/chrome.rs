@@ -118,6 +118,8 @@ fn path(model: &Model) -> Vec<String> {
                 None => id.to_string(),
             },
             Screen::Message(_, id) => id.to_string(),
+            Screen::Sla => "service levels".to_owned(),
+            Screen::Alerts => "alerts".to_owned(),
             Screen::Log => "log".to_owned(),
         })
         .collect()

@@ -1,5 +1,6 @@
 //! The screens: each a plain function of the model onto a frame. [`draw`] puts the chrome around the one that is shown.
 
+mod alerts;
 mod campaign;
 mod campaigns;
 mod chrome;
@@ -9,6 +10,7 @@ mod message;
 mod overlay;
 mod overview;
 mod providers;
+mod sla;
 mod svg;
 
 use ratatui::buffer::Buffer;
@@ -59,6 +61,8 @@ fn draw_body(model: &Model, pen: &mut Pen<'_>, scroll: &mut Scroll) {
             Screen::Campaigns => campaigns::draw(model, pen, scroll, true),
             Screen::Campaign(id) => campaign::draw(model, *id, pen, scroll),
             Screen::Message(_, id) => message::draw(model, *id, pen),
+            Screen::Sla => sla::draw(model, pen, scroll),
+            Screen::Alerts => alerts::draw(model, pen, scroll),
             Screen::Log => log::draw(model, pen),
         }
     }

@@ -8,5 +8,5 @@ mod table;
 
 pub use pen::{Pen, Span};
 pub use spark::{bar, spark};
-pub use state::{Badge, breaker, campaign_state, health, level, level_word, message_state, outcome};
+pub use state::{Badge, alert, breaker, campaign_state, health, level, level_word, message_state, outcome, sla};
 pub use table::{Cell, Column, Scroll, Table, Width};

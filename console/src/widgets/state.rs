@@ -1,6 +1,8 @@
 //! Every state as word, glyph and tone. What comes from old data is never shown as plain OK.
 
-use usher_common::model::{BreakerState, CampaignState, Health, MessageState, OutcomeClass};
+use usher_common::model::{
+    AlertState, BreakerState, CampaignState, Health, MessageState, OutcomeClass, Priority, SlaStatus,
+};
 use usher_common::protocol::Level;
 
 use crate::app::Tone;
@@ -35,6 +37,29 @@ pub fn health(health: Health) -> Badge {
         Health::Warning => Badge::new("!", "WARN", Tone::Warning),
         Health::Critical => Badge::new("x", "DOWN", Tone::Critical),
         Health::Unknown => Badge::new("?", "UNKNOWN", Tone::Unknown),
+    }
+}
+
+/// The word for an alert's urgency while it stands so.
+pub fn alert(priority: Priority, state: AlertState) -> Badge {
+    let word = priority.as_str();
+    match state {
+        AlertState::Firing => {
+            let tone = if priority.pages() { Tone::Critical } else { Tone::Warning };
+            Badge::new("x", word, tone)
+        }
+        AlertState::Recovering => Badge::new("~", word, Tone::Warning),
+        _ => Badge::new(".", word, Tone::Plain),
+    }
+}
+
+/// The word for a service level.
+pub fn sla(status: SlaStatus) -> Badge {
+    match status {
+        SlaStatus::Met => Badge::new("+", "met", Tone::Ok),
+        SlaStatus::Breached => Badge::new("x", "breached", Tone::Critical),
+        SlaStatus::NotProvable => Badge::new(".", "not provable", Tone::Plain),
+        SlaStatus::Unknown => Badge::new("?", "unknown", Tone::Unknown),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod acts;
 mod again;
+mod alerts;
 mod caller;
 mod guests;
 mod hooks;
@@ -51,8 +52,11 @@ struct Import {
     owner: Weak<Caller>,
 }
 
+pub use alerts::Alarm;
+
 /// Everything that the doors lead to.
 pub struct Api {
+    alarm: Option<Alarm>,
     environment: String,
     clock: Clock,
     board: Board,
@@ -65,17 +69,18 @@ pub struct Api {
 }
 
 impl Api {
-    /// An interface to a dispatcher that works. `token` is what callers on TCP present. Sessions end when `stop` is
+    /// An interface to a dispatcher that works, and to whoever watches over it. `token` is what callers on TCP present. Sessions end when `stop` is
     /// cancelled, each of them in `tasks`.
     pub fn new(
         environment: &str,
         clock: Clock,
         (board, metrics): (Board, Arc<Metrics>),
-        dispatcher: Dispatcher,
+        (dispatcher, alarm): (Dispatcher, Option<Alarm>),
         token: Option<SecretString>,
         (stop, tasks): (CancellationToken, TaskTracker),
     ) -> Arc<Self> {
         Arc::new(Self {
+            alarm,
             environment: environment.to_owned(),
             clock,
             board,
@@ -162,6 +167,9 @@ impl Api {
         if let Some(answer) = self.guest_request(&by, &act, &request, progress).await {
             return answer;
         }
+        if let Some(answer) = self.alert_request(&by, &act, &request).await {
+            return answer;
+        }
         match self.steering_request(&by, &act, &request).await {
             Some(answer) => answer,
             None => self.campaign_request(&by, &act, request, progress).await,
@@ -193,6 +201,7 @@ fn takes_long(request: &Request) -> bool {
             | Request::Why { .. }
             | Request::ProviderSteer { .. }
             | Request::ProviderTest { .. }
+            | Request::AlertTest { .. }
     )
 }
 

@@ -7,13 +7,16 @@
 //! environment beats the file.
 
 mod access;
+mod alerting;
 mod check;
 mod document;
 mod error;
+mod maintenance;
 mod organisation;
 mod provider;
 mod reader;
 mod report;
+pub mod rule;
 mod secret;
 mod settings;
 mod slot;
@@ -22,7 +25,9 @@ mod sources;
 use std::path::PathBuf;
 
 pub use access::{ProviderAccess, ReturnMailbox, SmtpSecurity};
+pub use alerting::{AlertChannel, AlertWay, Alerting};
 pub use error::{ConfigError, FileFault, Key, Place, Source, Warning};
+pub use maintenance::{MaintenanceWindow, Recurs};
 pub use organisation::{Organisation, Tier, TierLimits};
 pub use provider::{ProviderSettings, ReportKeys};
 pub use report::{Entry, Reload, Shown, Table, reload};
@@ -66,6 +71,8 @@ pub struct Config {
     pub audit: Audit,
     /// Secrets that sign.
     pub secrets: Secrets,
+    /// Who is told when something is wrong.
+    pub alerting: Alerting,
     /// Organisations, in the file's order.
     pub organisations: Vec<Organisation>,
     /// Providers, in the file's order, which is their rank.
@@ -99,6 +106,7 @@ impl Config {
             }
         };
         let mut reader = Reader::new(sources, document);
+        let sla = settings::sla(&mut reader);
         let config = Self {
             environment: settings::environment(&mut reader),
             state_dir: settings::state_dir(&mut reader),
@@ -110,12 +118,13 @@ impl Config {
             vault: settings::vault(&mut reader),
             dispatch: settings::dispatch(&mut reader),
             health: settings::health(&mut reader),
-            sla: settings::sla(&mut reader),
+            sla,
             backup: settings::backup(&mut reader),
             audit: settings::audit(&mut reader),
             secrets: settings::secrets(&mut reader),
             organisations: organisation::read(&mut reader),
             providers: provider::read(&mut reader),
+            alerting: alerting::read(&mut reader, sla.violation_alert_threshold),
         };
         provider::check_senders(&mut reader, &config.providers, &config.organisations);
         if config.providers.is_empty() {

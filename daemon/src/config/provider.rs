@@ -213,7 +213,7 @@ fn named_by_environment(reader: &mut Reader<'_>) -> Vec<(Section, String, Provid
     found
 }
 
-fn one(
+pub(super) fn one(
     reader: &mut Reader<'_>,
     section: &Section,
     name: String,

@@ -120,6 +120,8 @@ pub struct Shared {
     pub(super) wake: Notify,
     /// Wakes the director and the publisher.
     pub(super) stir: Notify,
+    /// Wakes whoever watches for alerts.
+    alarm: Arc<Notify>,
     pub(super) clients: watch::Sender<u32>,
     pub(super) quotas: Arc<Quotas>,
     inner: Mutex<Inner>,
@@ -154,6 +156,7 @@ impl Shared {
             permits,
             wake: Notify::new(),
             stir: Notify::new(),
+            alarm: Arc::default(),
             clients: watch::Sender::new(0),
             quotas: Arc::default(),
             inner: Mutex::default(),
@@ -208,6 +211,21 @@ impl Shared {
     pub fn count_client(&self, comes: bool) {
         self.clients.send_modify(|n| *n = if comes { *n + 1 } else { n.saturating_sub(1) });
         self.stir.notify_waiters();
+    }
+
+    /// The clock of all of this.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The board that all of this is put on.
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
+    /// Wakes whoever watches for alerts, whenever something turned.
+    pub fn alarm(&self) -> Arc<Notify> {
+        Arc::clone(&self.alarm)
     }
 
     /// Why dispatch cannot go on, as soon as that is so.
@@ -273,6 +291,7 @@ impl Shared {
             failed.get_or_insert(why);
             first
         });
+        self.alarm.notify_one();
     }
 
     /// Something of a campaign changed that is to be looked at and shown.
@@ -356,6 +375,7 @@ impl Shared {
     /// Lanes that stand still, as the watchdog found them.
     pub(super) fn note_still(&self, still: Vec<Lane>) {
         self.inner().still = still;
+        self.alarm.notify_one();
     }
 
     /// Lanes whose messages could go, and of which nothing came for a minute.
@@ -421,6 +441,7 @@ impl Shared {
         self.board.tell(self.clock.now(), level, format!("provider {name}"), text);
         self.metrics.breaker(name, matches!(turn.to, BreakerState::Open | BreakerState::HalfOpen));
         self.wake.notify_one();
+        self.alarm.notify_one();
     }
 
     fn standby(&self, broken: &Account) -> String {

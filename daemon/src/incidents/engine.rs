@@ -13,7 +13,7 @@ use usher_common::model::{AlertState, IncidentId, Priority, Timestamp};
 
 use super::cover::Cover;
 use super::notice::{Notice, NoticeAlert, Reason};
-use super::rule::{Rule, Take, Test};
+use crate::config::rule::{Rule, Take, Test};
 use crate::monitor::Reading;
 
 /// Alerts that are told of one by one in a notice; of the others their number.

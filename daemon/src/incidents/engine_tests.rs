@@ -1,6 +1,7 @@
-use super::super::cover::{Silence, Window};
-use super::super::rule::{Condition, built_in};
+use super::super::cover::Silence;
 use super::*;
+use crate::config::MaintenanceWindow;
+use crate::config::rule::{Condition, built_in};
 use proptest::prelude::*;
 
 /// 2026-11-28T12:00:00Z, a Saturday.
@@ -177,7 +178,7 @@ fn what_comes_and_goes_is_told_once_and_then_when_it_is_stable() {
 
 #[test]
 fn a_window_that_ends_over_a_fault_tells_it_and_one_that_ends_after_it_does_not() {
-    let cover = Cover { silences: Vec::new(), windows: Window::usual() };
+    let cover = Cover { silences: Vec::new(), windows: MaintenanceWindow::usual() };
     // From Saturday noon it is 14 hours to Sunday 02:00, and 16 to its end.
     let (begin, end) = (14 * 3_600, 16 * 3_600);
     let mut engine = engine();

@@ -3,11 +3,16 @@
 //! Decisions (rules, states, grouping, silences, windows, rota, escalation, what goes out by which channel when) are pure: the
 //! time is handed in. One task puts readings in and carries out what comes out.
 
+pub mod channel;
 pub mod cover;
 pub mod engine;
 pub mod notice;
+pub mod notifier;
 pub mod outbox;
 pub mod render;
-pub mod rule;
+pub mod watch;
 
+pub use channel::{AlertLine, Line};
 pub use notice::{Notice, NoticeAlert, Reason};
+pub use notifier::Notifier;
+pub use watch::{Watch, WatchError};

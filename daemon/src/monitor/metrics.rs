@@ -38,6 +38,19 @@ struct StateLabels {
     state: &'static str,
 }
 
+/// Labels of a try to tell somebody.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoticeLabels {
+    channel: String,
+    taken: &'static str,
+}
+
+/// Labels of an alert channel.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AlertChannelLabels {
+    channel: String,
+}
+
 /// All metrics of the daemon.
 #[derive(Debug)]
 pub struct Metrics {
@@ -54,6 +67,9 @@ pub struct Metrics {
     log_bytes: Gauge,
     sync: Histogram,
     memory: Gauge,
+    notices: Family<NoticeLabels, Counter>,
+    notice_duration: Family<AlertChannelLabels, Histogram, fn() -> Histogram>,
+    last_resorts: Counter,
 }
 
 fn seconds() -> Histogram {
@@ -96,6 +112,21 @@ impl Default for Metrics {
         registry.register_with_unit("log_sync_duration", "Time of an fdatasync", Unit::Seconds, sync.clone());
         let memory = Gauge::default();
         registry.register_with_unit("resident_memory", "Resident set of the daemon", Unit::Bytes, memory.clone());
+        let notices = Family::default();
+        registry.register(
+            "notices",
+            "Tries to tell somebody of alerts, by channel and whether it took them",
+            notices.clone(),
+        );
+        let notice_duration = Family::<AlertChannelLabels, Histogram, fn() -> Histogram>::new_with_constructor(seconds);
+        registry.register_with_unit(
+            "notice_duration",
+            "Time that an alert channel took to answer",
+            Unit::Seconds,
+            notice_duration.clone(),
+        );
+        let last_resorts = Counter::default();
+        registry.register("last_resorts", "Alerts that no channel took in time", last_resorts.clone());
         Self {
             registry,
             outcomes,
@@ -110,6 +141,9 @@ impl Default for Metrics {
             log_bytes,
             sync,
             memory,
+            notices,
+            notice_duration,
+            last_resorts,
         }
     }
 }
@@ -169,6 +203,19 @@ impl Metrics {
     /// Says how much memory the daemon has.
     pub fn memory(&self, bytes: u64) {
         self.memory.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a try to tell somebody, which took so many seconds.
+    pub fn notice(&self, channel: &str, taken: bool, seconds: f64) {
+        let channel = channel.to_owned();
+        self.notice_duration.get_or_create(&AlertChannelLabels { channel: channel.clone() }).observe(seconds);
+        let taken = if taken { "yes" } else { "no" };
+        self.notices.get_or_create(&NoticeLabels { channel, taken }).inc();
+    }
+
+    /// Counts an alert that nobody could be told of in time.
+    pub fn last_resort(&self) {
+        self.last_resorts.inc();
     }
 
     /// Everything, in Prometheus' text format.

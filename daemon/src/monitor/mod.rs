@@ -7,6 +7,7 @@ mod levels;
 mod metrics;
 mod reading;
 pub mod sla;
+mod sla_rows;
 pub mod sli;
 mod window;
 
@@ -15,4 +16,5 @@ pub use follow::Follower;
 pub use levels::{Levels, Memory, Object};
 pub use metrics::{Metrics, OutcomeLabels};
 pub use reading::{Reading, Readings, of_levels};
+pub use sla_rows::sla_rows;
 pub use window::{Figures, Window};

@@ -112,7 +112,8 @@ pub fn mailboxes(providers: &[ProviderSettings]) -> BTreeMap<String, bool> {
     providers.iter().filter_map(mailbox).collect()
 }
 
-fn adapter_config(settings: &ProviderSettings) -> ProviderConfig {
+/// What an adapter needs to know of a provider.
+pub(super) fn adapter_config(settings: &ProviderSettings) -> ProviderConfig {
     let mut config = ProviderConfig::named(&settings.name, settings.kind);
     config.sender.clone_from(&settings.from);
     config.ca_file.clone_from(&settings.ca_file);

@@ -15,9 +15,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::accounts;
 use super::logging::Logging;
 use super::signals::{Asked, Signals};
+use super::{accounts, alarm};
 use crate::api::{self, Api, Doors, Hooks, MailDoor};
 use crate::campaigns::Campaigns;
 use crate::clock::Clock;
@@ -85,12 +85,13 @@ pub async fn run(loaded: Loaded, sources: Sources, logging: Logging) -> anyhow::
         Dispatcher::start(Arc::clone(&shared), &work, claiming.clone()).await.context("starting dispatch")?;
 
     let (closing, sessions) = (CancellationToken::new(), TaskTracker::new());
+    let alarm = alarm::set_up(config, &shared, &metrics, (&closing, &sessions)).context("setting up alerts")?;
     let token = config.listen.operator.as_ref().map(|listener| listener.token.clone());
     let api = Api::new(
         &config.environment,
         clock.clone(),
         (board, Arc::clone(&metrics)),
-        dispatcher,
+        (dispatcher, Some(alarm)),
         token,
         (closing.clone(), sessions.clone()),
     );

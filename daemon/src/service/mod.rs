@@ -4,6 +4,7 @@
 //! [`logging`] and [`signals`] are the operating system's side. [`receive_mail`] is a process of its own, which a mail server starts.
 
 pub mod accounts;
+pub mod alarm;
 pub mod daemon;
 pub mod logging;
 pub mod receive_mail;

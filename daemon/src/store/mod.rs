@@ -8,6 +8,7 @@
 pub mod engine;
 
 mod again;
+mod alerts;
 mod archive;
 mod breakers;
 mod campaigns;
@@ -32,6 +33,7 @@ mod tail;
 
 use std::sync::Arc;
 
+pub use alerts::{WatchWrite, Watched};
 pub use archive::Compaction;
 pub use breakers::BreakerRecord;
 pub use campaigns::{CampaignRow, MAX_TEXT, NewCampaign};

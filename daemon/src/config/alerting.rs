@@ -1,0 +1,403 @@
+//! Who is told when something is wrong, by which way, and by which rules: `[alerting]`, `[[alert_channel]]`, `[[alert_rule]]`,
+//! `[[maintenance]]`.
+//!
+//! An alert channel has the keys of the `[[provider]]` of its kind, and credentials of its own. Whatever wakes somebody needs two channels
+//! that share no provider, or a person who accepts that one may be the one that is on fire; that is proved here.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::civil::{Time, Weekday};
+use jiff::tz::TimeZone;
+use secrecy::SecretString;
+use usher_common::model::{Channel, Priority, ProviderKind};
+
+use super::ProviderAccess;
+use super::check;
+use super::maintenance::{MaintenanceWindow, Recurs};
+use super::provider::{self, ProviderSettings};
+use super::reader::Reader;
+use super::rule::{Condition, METRICS, Rule, Take, Test, built_in};
+use super::slot::{Fault, Word};
+
+/// A channel by which somebody is told.
+#[derive(Debug, Clone)]
+pub struct AlertChannel {
+    /// Its name.
+    pub name: String,
+    /// Whom it reaches, as its kind writes that; empty where the way itself says so.
+    pub to: String,
+    /// The way.
+    pub way: AlertWay,
+}
+
+/// How somebody is told.
+#[derive(Debug, Clone)]
+pub enum AlertWay {
+    /// By a provider.
+    Provider(Box<ProviderSettings>),
+    /// By a program that takes what Alertmanager's webhooks send.
+    Webhook {
+        /// Where it takes that.
+        url: String,
+        /// Presented as a bearer token.
+        token: Option<SecretString>,
+        /// Certificates to trust beside the system's, in PEM.
+        ca_file: Option<PathBuf>,
+    },
+}
+
+impl AlertWay {
+    /// What it hangs on: two channels that name the same thing here fall together.
+    pub fn domain(&self) -> String {
+        let (kind, address) = match self {
+            Self::Webhook { url, .. } => ("webhook", url.as_str()),
+            Self::Provider(provider) => match &provider.access {
+                ProviderAccess::Resend { base_url, .. } => ("resend", base_url.as_str()),
+                ProviderAccess::Twilio { base_url, .. } => ("twilio", base_url.as_str()),
+                ProviderAccess::SendGrid { base_url, .. } => ("sendgrid", base_url.as_str()),
+                ProviderAccess::SlackBot { base_url, .. } => ("slack", base_url.as_str()),
+                ProviderAccess::SlackWebhook { .. } => ("slack", "hooks.slack.com"),
+                ProviderAccess::WhatsApp { base_url, .. } => ("whatsapp", base_url.as_str()),
+                ProviderAccess::Webhook { url, .. } => ("webhook", url.as_str()),
+                ProviderAccess::Smtp { host, .. } => ("smtp", host.as_str()),
+            },
+        };
+        let host = address.rsplit("://").next().unwrap_or(address).split('/').next().unwrap_or(address);
+        // On this machine everything has one address: the port and the kind tell apart what stands behind it.
+        if check::is_loopback(host.rsplit_once(':').map_or(host, |(host, _)| host)) {
+            format!("{kind} at {host}")
+        } else {
+            host.to_owned()
+        }
+    }
+}
+
+/// Who is told of what.
+#[derive(Debug, Clone)]
+pub struct Alerting {
+    /// The channels.
+    pub channels: Vec<AlertChannel>,
+    /// Channels for what wakes somebody (P0, P1).
+    pub page: Vec<String>,
+    /// Channels for everything else.
+    pub ticket: Vec<String>,
+    /// Who accepts that pages have one way only.
+    pub accepted_by: Option<String>,
+    /// Asked once a minute while all is well, by somebody outside who is alarmed when it is not.
+    pub heartbeat_url: Option<String>,
+    /// The rules.
+    pub rules: Vec<Rule>,
+    /// The maintenance windows.
+    pub windows: Vec<MaintenanceWindow>,
+}
+
+/// What an alert channel may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Provider(ProviderKind),
+    Webhook,
+}
+
+impl Word for Kind {
+    const ALL: &'static [Self] = &[
+        Self::Provider(ProviderKind::Slack),
+        Self::Provider(ProviderKind::Smtp),
+        Self::Provider(ProviderKind::Resend),
+        Self::Provider(ProviderKind::SendGrid),
+        Self::Provider(ProviderKind::Twilio),
+        Self::Webhook,
+    ];
+    fn word(self) -> &'static str {
+        match self {
+            Self::Provider(kind) => kind.as_str(),
+            Self::Webhook => "alertmanager",
+        }
+    }
+}
+
+impl Word for Condition {
+    const ALL: &'static [Self] = &Condition::ALL;
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Word for Take {
+    const ALL: &'static [Self] = &Take::ALL;
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Word for Priority {
+    const ALL: &'static [Self] = &Priority::ALL;
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+/// Whether a rule is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Switch {
+    On,
+    Off,
+}
+
+impl Word for Switch {
+    const ALL: &'static [Self] = &[Self::On, Self::Off];
+    fn word(self) -> &'static str {
+        if self == Self::On { "on" } else { "off" }
+    }
+}
+
+pub(super) fn read(reader: &mut Reader<'_>, violations: u32) -> Alerting {
+    let channels = channels(reader);
+    let names =
+        |text: &str| text.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
+    let known = |text: &str| {
+        let asked: Vec<String> = names(text);
+        match asked.iter().find(|name| !channels.iter().any(|channel| channel.name == **name)) {
+            Some(name) => Err(Fault::new(
+                format!("names `{name}`, which is no alert channel"),
+                "add an [[alert_channel]] of that name",
+            )),
+            None => Ok(()),
+        }
+    };
+    let page = reader.at("alerting.page").text(None, known).map(|text| names(&text)).unwrap_or_default();
+    let ticket = reader.at("alerting.ticket").text(None, known).map(|text| names(&text));
+    let accepted_by = reader.at("alerting.accept_single_channel").text(None, check::line);
+    let heartbeat_url = reader.at("alerting.heartbeat_url").text(None, check::endpoint);
+    prove(reader, &channels, &page, accepted_by.as_deref());
+    if page.is_empty() {
+        let text = "is not set, so that nobody is woken: what is wrong stands in the log, in the console and in the file ALERT alone".to_owned();
+        reader.warn("alerting.page", text);
+    }
+    let ticket = ticket.unwrap_or_else(|| page.clone());
+    Alerting {
+        channels,
+        page,
+        ticket,
+        accepted_by,
+        heartbeat_url,
+        rules: rules(reader, violations),
+        windows: windows(reader),
+    }
+}
+
+/// Whatever wakes somebody goes by two ways that do not fall together, or somebody has said that one is enough.
+fn prove(reader: &mut Reader<'_>, channels: &[AlertChannel], page: &[String], accepted_by: Option<&str>) {
+    let of_page = || page.iter().filter_map(|name| channels.iter().find(|channel| channel.name == *name));
+    let domains: BTreeSet<String> = of_page().map(|channel| channel.way.domain()).collect();
+    match (domains.len(), accepted_by) {
+        (0, _) => {}
+        (1, None) => {
+            let domain = domains.first().map_or("", String::as_str);
+            reader.reject(
+                "alerting.page",
+                &format!("has no way that does not hang on {domain}: when that breaks, nobody is told"),
+                "add a channel by another provider, or name whoever accepts this in alerting.accept_single_channel"
+                    .to_owned(),
+            );
+        }
+        (1, Some(who)) => {
+            reader.warn("alerting.page", format!("has one way only, which {who} accepts"));
+        }
+        (_, Some(_)) => reader.warn("alerting.accept_single_channel", "is not needed: pages have two ways".to_owned()),
+        (_, None) => {}
+    }
+}
+
+fn channels(reader: &mut Reader<'_>) -> Vec<AlertChannel> {
+    let mut used = BTreeSet::new();
+    let mut channels = Vec::new();
+    for (path, origin) in reader.list("alert_channel") {
+        let section = reader.named_section("alert_channel", &path, origin);
+        let name = reader
+            .within(&section, "name")
+            .needed("give the channel a name, such as \"slack-ops\"")
+            .text(None, |text| check::unused_name(text, &used));
+        let kind: Option<Kind> = reader
+            .within(&section, "kind")
+            .needed("set it to slack, smtp, resend, sendgrid, twilio or alertmanager")
+            .word(None);
+        used.extend(name.clone());
+        let Some(kind) = kind else {
+            reader.accept_all(&path);
+            continue;
+        };
+        let name = name.unwrap_or_default();
+        let (to, way) = match kind {
+            Kind::Webhook => {
+                let url = reader
+                    .within(&section, "url")
+                    .needed("set it to where the alerts are posted to")
+                    .text(None, check::endpoint);
+                let token = reader.within(&section, "token").secret(|text| Ok(SecretString::from(text.to_owned())));
+                let ca_file = reader.within(&section, "ca_file").file(false);
+                (Some(String::new()), url.map(|url| AlertWay::Webhook { url, token, ca_file }))
+            }
+            Kind::Provider(kind) => {
+                let (channel, judge): (Channel, fn(&str) -> Result<(), Fault>) = match kind {
+                    ProviderKind::Slack => (Channel::Slack, check::line),
+                    ProviderKind::Twilio => (Channel::Sms, check::sms_sender),
+                    _ => (Channel::Email, check::email),
+                };
+                let to = reader.within(&section, "to").needed("say whom it reaches").text(None, judge);
+                let way = provider::one(reader, &section, name.clone(), kind, channel, (1, 1.0), None);
+                (to, way.map(|way| AlertWay::Provider(Box::new(way))))
+            }
+        };
+        if let Some((to, way)) = to.zip(way) {
+            channels.push(AlertChannel { name, to, way });
+        }
+    }
+    channels
+}
+
+fn rules(reader: &mut Reader<'_>, violations: u32) -> Vec<Rule> {
+    let mut rules = built_in(violations);
+    for (path, origin) in reader.list("alert_rule") {
+        let section = reader.named_section("alert_rule", &path, origin);
+        let name =
+            reader.within(&section, "name").needed("give the rule a name").text(None, check::name).unwrap_or_default();
+        let known = rules.iter().position(|rule| rule.name == name);
+        let before = known.map(|n| rules.remove(n));
+        let usual = match before.as_ref().map(|rule| &rule.test) {
+            Some(Test::Reading { metric, condition, threshold, window, take }) => {
+                Some((metric.clone(), *condition, *threshold, window.as_secs(), *take))
+            }
+            _ => None,
+        };
+        let is_metric = |text: &str| {
+            if METRICS.iter().any(|(metric, _)| *metric == text) {
+                return Ok(());
+            }
+            let names: Vec<&str> = METRICS.iter().map(|(metric, _)| *metric).collect();
+            Err(Fault::new("is not measured", format!("use one of {}", names.join(", "))))
+        };
+        let state = reader.within(&section, "state").word(Some(Switch::On));
+        let burns = matches!(before.as_ref().map(|rule| &rule.test), Some(Test::Burn { .. }));
+        let test = if burns {
+            before.as_ref().map(|rule| rule.test.clone())
+        } else {
+            let mut metric = reader.within(&section, "metric");
+            if usual.is_none() {
+                metric = metric.needed("say what is measured, such as system.queue.size");
+            }
+            let metric = metric.text(usual.as_ref().map(|usual| usual.0.as_str()), is_metric);
+            let condition = reader
+                .within(&section, "condition")
+                .word(Some(usual.as_ref().map_or(Condition::Above, |usual| usual.1)));
+            let threshold = reader
+                .within(&section, "threshold")
+                .number(Some(usual.as_ref().map_or(0.0, |usual| usual.2)), -1e15..=1e15);
+            let window = reader
+                .within(&section, "window_seconds")
+                .integer(usual.as_ref().map_or(60, |usual| usual.3), 0..=3_600);
+            let take = reader.within(&section, "take").word(Some(usual.as_ref().map_or(Take::Least, |usual| usual.4)));
+            metric.map(|metric| Test::Reading {
+                metric,
+                condition: condition.unwrap_or(Condition::Above),
+                threshold: threshold.unwrap_or_default(),
+                window: Duration::from_secs(window),
+                take: take.unwrap_or(Take::Least),
+            })
+        };
+        let hold = reader
+            .within(&section, "for_seconds")
+            .integer(before.as_ref().map_or(0, |rule| rule.hold.as_secs()), 0..=86_400);
+        let priority =
+            reader.within(&section, "priority").word(Some(before.as_ref().map_or(Priority::P2, |rule| rule.priority)));
+        let Some(test) = test.filter(|_| state != Some(Switch::Off)) else { continue };
+        let fresh = || Rule {
+            name: name.clone(),
+            test: test.clone(),
+            hold: Duration::ZERO,
+            keep: Duration::from_mins(2),
+            priority: Priority::P2,
+            summary: format!("{name}: {{object}}"),
+            action: "usher status".to_owned(),
+            runbook: "errors".to_owned(),
+            inhibits: Vec::new(),
+        };
+        let base = before.unwrap_or_else(fresh);
+        rules.push(Rule { test, hold: Duration::from_secs(hold), priority: priority.unwrap_or(base.priority), ..base });
+    }
+    rules
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy)]
+struct Day(Weekday);
+
+impl Word for Day {
+    const ALL: &'static [Self] = &[
+        Self(Weekday::Monday),
+        Self(Weekday::Tuesday),
+        Self(Weekday::Wednesday),
+        Self(Weekday::Thursday),
+        Self(Weekday::Friday),
+        Self(Weekday::Saturday),
+        Self(Weekday::Sunday),
+    ];
+    fn word(self) -> &'static str {
+        match self.0 {
+            Weekday::Monday => "monday",
+            Weekday::Tuesday => "tuesday",
+            Weekday::Wednesday => "wednesday",
+            Weekday::Thursday => "thursday",
+            Weekday::Friday => "friday",
+            Weekday::Saturday => "saturday",
+            Weekday::Sunday => "sunday",
+        }
+    }
+}
+
+/// How often a window comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Every {
+    Week,
+    Month,
+}
+
+impl Word for Every {
+    const ALL: &'static [Self] = &[Self::Week, Self::Month];
+    fn word(self) -> &'static str {
+        if self == Self::Week { "week" } else { "month" }
+    }
+}
+
+fn windows(reader: &mut Reader<'_>) -> Vec<MaintenanceWindow> {
+    let declared = reader.list("maintenance");
+    if declared.is_empty() {
+        return MaintenanceWindow::usual();
+    }
+    let mut windows = Vec::new();
+    for (path, origin) in declared {
+        let section = reader.named_section("maintenance", &path, origin);
+        let name = reader.within(&section, "name").needed("give the window a name").text(None, check::name);
+        let every = reader.within(&section, "every").word(Some(Every::Week)).unwrap_or(Every::Week);
+        let day = reader.within(&section, "day").word(Some(Day(Weekday::Sunday))).map_or(Weekday::Sunday, |day| day.0);
+        let is_time = |text: &str| {
+            text.parse::<Time>().map(drop).map_err(|_| Fault::new("is no time of day", "write it like 02:00"))
+        };
+        let from = reader.within(&section, "from").text(Some("02:00"), is_time);
+        let minutes = reader.within(&section, "minutes").integer(120_u64, 1..=1_440);
+        let is_zone = |text: &str| {
+            TimeZone::get(text).map(drop).map_err(|_| Fault::new("is no time zone", "write it like Europe/London"))
+        };
+        let zone = reader.within(&section, "zone").text(Some("UTC"), is_zone);
+        let recurs = if every == Every::Week { Recurs::Weekly(day) } else { Recurs::Monthly(day) };
+        windows.push(MaintenanceWindow {
+            name: name.unwrap_or_default(),
+            recurs,
+            from: from.and_then(|text| text.parse().ok()).unwrap_or_default(),
+            span: Duration::from_secs(minutes * 60),
+            zone: zone.and_then(|name| TimeZone::get(&name).ok()).unwrap_or(TimeZone::UTC),
+        });
+    }
+    windows
+}
