@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    CampaignDetail, CampaignRow, Control, Doubt, Estimate, GuestId, GuestListRow, GuestRow, ImportProgress,
+    CampaignDetail, CampaignRow, CheckRow, Control, Doubt, Estimate, GuestId, GuestListRow, GuestRow, ImportProgress,
     MessageDetail, MessageId, MessageRow, Overview, ProviderRow, Rendered, TemplateBody, TemplateRow, Trace, Why,
 };
 
@@ -113,6 +113,8 @@ pub enum Reply {
     Controls(Vec<Control>),
     /// To `Why`.
     Why(Vec<Why>),
+    /// To `Check`.
+    Checks(Vec<CheckRow>),
     /// An answer that this client does not know.
     #[serde(other)]
     Unknown,

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    BulkChange, CampaignId, CampaignSpec, Channel, GuestChange, GuestId, ListId, MessageId, MessageState, Schedule,
-    Steer, Target, TemplateBody, Verdict,
+    BulkChange, CampaignId, CampaignSpec, Channel, CheckSet, GuestChange, GuestId, ListId, MessageId, MessageState,
+    Schedule, Steer, Target, TemplateBody, Verdict,
 };
 
 use super::codec::bytes;
@@ -330,6 +330,11 @@ pub enum Request {
         /// In whose name; `None` where there is one organisation only.
         organisation: Option<String>,
     },
+    /// Makes a set of checks, which change nothing but the audit trail.
+    Check {
+        /// Which.
+        set: CheckSet,
+    },
     /// A request that this daemon does not know.
     #[serde(other)]
     Unknown,
@@ -358,6 +363,7 @@ impl Request {
             | Self::Doubts { .. }
             | Self::Controls
             | Self::Why { .. }
+            | Self::Check { .. }
             | Self::Unknown => Answer::Reads,
             Self::GuestAdd { .. }
             | Self::GuestEdit { .. }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use usher_common::model::{
     AttemptNo, AttemptRow, Audience, Bind, BreakerState, BulkChange, CampaignClass, CampaignDetail, CampaignId,
-    CampaignRow, CampaignSpec, CampaignState, Channel, ChannelProgress, Control, ControlKind, Deeds, Doubt, Estimate,
-    EstimateLine, Guest, GuestChange, GuestId, GuestListRow, GuestRow, Health, ImportProblem, ImportProgress, Limit,
-    ListId, MessageDetail, MessageId, MessageRow, MessageState, OutcomeClass, Overview, ProblemKind, Provenance,
-    ProviderKind, ProviderRow, Reach, Rendered, Rsvp, Schedule, Severity, StateCounts, Steer, Target, TemplateBody,
-    TemplateRow, Timestamp, Trace, TracedGuest, TracedMessage, TracedSuppression, WhatsAppParameter, WhatsAppTemplate,
-    Why,
+    CampaignRow, CampaignSpec, CampaignState, Channel, ChannelProgress, CheckRow, CheckSet, Control, ControlKind,
+    Deeds, Doubt, Estimate, EstimateLine, Grade, Guest, GuestChange, GuestId, GuestListRow, GuestRow, Health,
+    ImportProblem, ImportProgress, Limit, ListId, MessageDetail, MessageId, MessageRow, MessageState, OutcomeClass,
+    Overview, ProblemKind, Provenance, ProviderKind, ProviderRow, Reach, Rendered, Rsvp, Schedule, Severity,
+    StateCounts, Steer, Target, TemplateBody, TemplateRow, Timestamp, Trace, TracedGuest, TracedMessage,
+    TracedSuppression, WhatsAppParameter, WhatsAppTemplate, Why,
 };
 use usher_common::protocol::{
     Act, ClientFrame, CsvPage, DoubtPage, EffectLine, GuestName, GuestPage, Have, Level, LogEvent, MessagePage,
@@ -289,6 +289,7 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::CampaignResend { id: CampaignId(12) },
         Request::Controls,
         Request::Why { target: Target::Provider(text("twilio")) },
+        Request::Check { set: CheckSet::PreDeploy },
         Request::Hold { target: Target::Organisation(text("ada-and-ben")), seconds: Some(600) },
         Request::Release { target: Target::Campaign(CampaignId(12)) },
         Request::ProviderSteer {
@@ -381,6 +382,13 @@ pub(crate) fn replies() -> Vec<Reply> {
             control(Target::Provider(text("twilio")), ControlKind::Preferred),
             control(Target::Provider(text("twilio")), ControlKind::Weighed(2.5)),
         ]),
+        Reply::Checks(vec![CheckRow {
+            name: text("dns.ours.example.spf"),
+            grade: Grade::Warn,
+            reason: text("does not name sendgrid.net"),
+            remedy: text("add it"),
+            took_ms: 12,
+        }]),
         Reply::Why(vec![Why {
             target: Target::Campaign(CampaignId(12)),
             channel: Some(Channel::Sms),

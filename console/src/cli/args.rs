@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use usher_common::model::{CampaignClass, Channel, MessageId, MessageState, Verdict};
 
+use super::check::CheckCommand;
 use super::exit::Failure;
 use super::steering::{HoldFlags, ProviderCommand, ReleaseFlags};
 use crate::session::Target;
@@ -138,6 +139,11 @@ pub(super) enum Command {
     Release(ReleaseFlags),
     /// What is held, and how providers are steered
     Controls,
+    /// Named checks around a deploy, each with what it saw and what to do; exit code 1 where one failed
+    Check {
+        #[command(subcommand)]
+        command: CheckCommand,
+    },
     /// Guest lists and guests
     #[command(visible_alias = "guest")]
     Guests {

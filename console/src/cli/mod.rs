@@ -2,6 +2,7 @@
 
 mod args;
 mod campaign;
+mod check;
 mod exit;
 mod guests;
 mod import;
@@ -80,6 +81,7 @@ async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
     let session = Session::open(&args.global, output).await?;
     match command {
         Command::Status => status::status(&session, output).await,
+        Command::Check { command } => check::run(command, &session, output).await,
         Command::Provider { command } => steering::provider(&session, output, command).await,
         Command::Hold(flags) => steering::hold(&session, output, flags).await,
         Command::Release(flags) => steering::release(&session, output, flags).await,

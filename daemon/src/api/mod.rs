@@ -35,6 +35,7 @@ use progress::Progress;
 pub use routes::router;
 
 use crate::aside::aside;
+use crate::checks::Surroundings;
 use crate::clock::Clock;
 use crate::dispatch::Dispatcher;
 use crate::guests::{Intake, Source};
@@ -58,6 +59,7 @@ pub struct Api {
     board: Board,
     metrics: Arc<Metrics>,
     dispatcher: Dispatcher,
+    checks: Option<Surroundings>,
     token: Option<SecretString>,
     imports: Mutex<HashMap<u64, Import>>,
     stop: CancellationToken,
@@ -65,13 +67,13 @@ pub struct Api {
 }
 
 impl Api {
-    /// An interface to a dispatcher that works. `token` is what callers on TCP present. Sessions end when `stop` is
+    /// An interface to a dispatcher that works, and to the checks of its surroundings where there are any. `token` is what callers on TCP present. Sessions end when `stop` is
     /// cancelled, each of them in `tasks`.
     pub fn new(
         environment: &str,
         clock: Clock,
         (board, metrics): (Board, Arc<Metrics>),
-        dispatcher: Dispatcher,
+        (dispatcher, checks): (Dispatcher, Option<Surroundings>),
         token: Option<SecretString>,
         (stop, tasks): (CancellationToken, TaskTracker),
     ) -> Arc<Self> {
@@ -81,6 +83,7 @@ impl Api {
             board,
             metrics,
             dispatcher,
+            checks,
             token,
             imports: Mutex::default(),
             stop,
@@ -159,6 +162,16 @@ impl Api {
             let from = Source { file, vouched_by, country };
             return self.import_open(caller, &by, list, from, act.preview).await;
         }
+        if let Request::Check { set } = &request {
+            return match &self.checks {
+                Some(surroundings) => Ok(Reply::Checks(surroundings.run(*set).await)),
+                None => Err(Problem::new(
+                    ProblemCode::Unavailable,
+                    "this daemon makes no checks",
+                    "ask one that is not simulated",
+                )),
+            };
+        }
         if let Some(answer) = self.guest_request(&by, &act, &request, progress).await {
             return answer;
         }
@@ -193,6 +206,7 @@ fn takes_long(request: &Request) -> bool {
             | Request::Why { .. }
             | Request::ProviderSteer { .. }
             | Request::ProviderTest { .. }
+            | Request::Check { .. }
     )
 }
 

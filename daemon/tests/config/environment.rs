@@ -76,6 +76,7 @@ fn each_key_has_a_prefixed_name() {
         ("dispatch.failover_timeout_ms", "30001"),
         ("health.interval_minutes", "2"),
         ("health.timeout_ms", "30001"),
+        ("health.dns_server", "127.0.0.1:5353"),
         ("sla.violation_alert_threshold", "4"),
         ("backup.interval_hours", "2"),
         ("backup.encryption_key", KEY),

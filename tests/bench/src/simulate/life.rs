@@ -170,7 +170,7 @@ impl Daemon {
             "simulation",
             clock.clone(),
             (board, metrics),
-            dispatcher,
+            (dispatcher, None),
             None,
             (stop.clone(), TaskTracker::new()),
         );

@@ -4,6 +4,7 @@
 
 mod again;
 mod bad_input;
+mod checks;
 mod big_lists;
 mod by_mail;
 mod crash;
