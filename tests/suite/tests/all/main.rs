@@ -4,9 +4,9 @@
 
 mod again;
 mod bad_input;
-mod checks;
 mod big_lists;
 mod by_mail;
+mod checks;
 mod crash;
 mod fallback;
 mod four_channels;
