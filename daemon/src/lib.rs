@@ -3,6 +3,7 @@
 pub mod api;
 mod aside;
 pub mod campaigns;
+pub mod checks;
 pub mod clock;
 pub mod codec;
 pub mod compliance;

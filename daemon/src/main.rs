@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use usherd::config::{Config, Sources, Table};
 use usherd::service::daemon;
+use usherd::service::doctor::{self, Doctor};
 use usherd::service::logging::Logging;
 use usherd::service::receive_mail::{self, Exit, ReceiveMail};
 
@@ -41,6 +42,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     ReceiveMail(ReceiveMail),
+    Doctor(Doctor),
 }
 
 fn main() -> ExitCode {
@@ -52,18 +54,20 @@ fn main() -> ExitCode {
         return print_manual(arguments.command.as_ref());
     }
     let mut runtime = match &arguments.command {
-        Some(Command::ReceiveMail(_)) => tokio::runtime::Builder::new_current_thread(),
+        Some(Command::ReceiveMail(_) | Command::Doctor(_)) => tokio::runtime::Builder::new_current_thread(),
         None => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "usherd: the runtime does not start: {error}");
-            return if arguments.command.is_some() { Exit::TempFail.into() } else { ExitCode::FAILURE };
+            let for_mail = matches!(arguments.command, Some(Command::ReceiveMail(_)));
+            return if for_mail { Exit::TempFail.into() } else { ExitCode::FAILURE };
         }
     };
     match &arguments.command {
         Some(Command::ReceiveMail(asked)) => runtime.block_on(receive_mail::run(asked, arguments.config)).into(),
+        Some(Command::Doctor(asked)) => runtime.block_on(doctor::run(asked, arguments.config)),
         None => runtime.block_on(serve(arguments)),
     }
 }
@@ -127,8 +131,12 @@ fn print_manual(of: Option<&Command>) -> ExitCode {
     let mut whole = <Arguments as clap::CommandFactory>::command();
     // The options that all have stand in the pages of all.
     whole.build();
-    let page = of.and_then(|Command::ReceiveMail(_)| whole.find_subcommand("receive-mail").cloned());
-    let page = page.map(|page| page.display_name("usherd-receive-mail")).unwrap_or(whole);
+    let name = of.map(|command| match command {
+        Command::ReceiveMail(_) => "receive-mail",
+        Command::Doctor(_) => "doctor",
+    });
+    let page = name.and_then(|name| Some((name, whole.find_subcommand(name)?.clone())));
+    let page = page.map_or(whole, |(name, page)| page.display_name(format!("usherd-{name}")));
     let manual = clap_mangen::Man::new(page);
     let mut page = Vec::new();
     match manual.render(&mut page).and_then(|()| std::io::stdout().write_all(&page)) {

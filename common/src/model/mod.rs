@@ -6,6 +6,7 @@
 mod alert;
 mod campaign;
 mod channel;
+mod check;
 mod control;
 mod guest;
 mod ids;
@@ -27,6 +28,7 @@ pub use campaign::{
     Estimate, EstimateLine, Reach, Schedule, WhatsAppParameter, WhatsAppTemplate,
 };
 pub use channel::Channel;
+pub use check::{CheckRow, CheckSet, Grade};
 pub use control::{Control, ControlKind, Steer, Target};
 pub use guest::{BulkChange, Guest, GuestChange, GuestListRow, GuestRow, Provenance, Rsvp};
 pub use ids::{AttemptNo, CampaignId, GuestId, IncidentId, ListId, MessageId, ParseIdError};

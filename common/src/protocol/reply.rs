@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    AlertPage, AlertTrial, CampaignDetail, CampaignRow, Control, Doubt, Estimate, GuestId, GuestListRow, GuestRow,
-    ImportProgress, MessageDetail, MessageId, MessageRow, Overview, ProviderRow, Rendered, SlaRow, TemplateBody,
-    TemplateRow, Trace, Why,
+    AlertPage, AlertTrial, CampaignDetail, CampaignRow, CheckRow, Control, Doubt, Estimate, GuestId, GuestListRow,
+    GuestRow, ImportProgress, MessageDetail, MessageId, MessageRow, Overview, ProviderRow, Rendered, SlaRow,
+    TemplateBody, TemplateRow, Trace, Why,
 };
 
 /// A window of guests.
@@ -120,6 +120,8 @@ pub enum Reply {
     Sla(Vec<SlaRow>),
     /// To `AlertTest`.
     AlertTrials(Vec<AlertTrial>),
+    /// To `Check`.
+    Checks(Vec<CheckRow>),
     /// An answer that this client does not know.
     #[serde(other)]
     Unknown,

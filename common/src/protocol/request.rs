@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    BulkChange, CampaignId, CampaignSpec, Channel, GuestChange, GuestId, ListId, MessageId, MessageState, Schedule,
-    Steer, Target, TemplateBody, Verdict,
+    BulkChange, CampaignId, CampaignSpec, Channel, CheckSet, GuestChange, GuestId, ListId, MessageId, MessageState,
+    Schedule, Steer, Target, TemplateBody, Verdict,
 };
 
 use super::codec::bytes;
@@ -358,6 +358,11 @@ pub enum Request {
         /// Which; `None` for all.
         channel: Option<String>,
     },
+    /// Makes a set of checks, which change nothing but the audit trail.
+    Check {
+        /// Which.
+        set: CheckSet,
+    },
     /// A request that this daemon does not know.
     #[serde(other)]
     Unknown,
@@ -388,6 +393,7 @@ impl Request {
             | Self::Why { .. }
             | Self::Alerts
             | Self::Sla
+            | Self::Check { .. }
             | Self::Unknown => Answer::Reads,
             Self::GuestAdd { .. }
             | Self::GuestEdit { .. }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use usher_common::model::{
     AlertChannelRow, AlertPage, AlertRow, AlertState, AlertTrial, AttemptNo, AttemptRow, Audience, Bind, BreakerState,
     BulkChange, CampaignClass, CampaignDetail, CampaignId, CampaignRow, CampaignSpec, CampaignState, Channel,
-    ChannelProgress, Control, ControlKind, Deeds, Doubt, Estimate, EstimateLine, Guest, GuestChange, GuestId,
-    GuestListRow, GuestRow, Health, ImportProblem, ImportProgress, Limit, ListId, MaintenanceRow, MessageDetail,
-    MessageId, MessageRow, MessageState, OutcomeClass, Overview, Priority, ProblemKind, Provenance, ProviderKind,
-    ProviderRow, Reach, Rendered, Rsvp, Schedule, Severity, SilenceRow, SlaRow, SlaStatus, SlaWindow, StateCounts,
-    Steer, Target, TemplateBody, TemplateRow, Timestamp, Trace, TracedGuest, TracedMessage, TracedSuppression,
-    WhatsAppParameter, WhatsAppTemplate, Why,
+    ChannelProgress, CheckRow, CheckSet, Control, ControlKind, Deeds, Doubt, Estimate, EstimateLine, Grade, Guest,
+    GuestChange, GuestId, GuestListRow, GuestRow, Health, ImportProblem, ImportProgress, Limit, ListId, MaintenanceRow,
+    MessageDetail, MessageId, MessageRow, MessageState, OutcomeClass, Overview, Priority, ProblemKind, Provenance,
+    ProviderKind, ProviderRow, Reach, Rendered, Rsvp, Schedule, Severity, SilenceRow, SlaRow, SlaStatus, SlaWindow,
+    StateCounts, Steer, Target, TemplateBody, TemplateRow, Timestamp, Trace, TracedGuest, TracedMessage,
+    TracedSuppression, WhatsAppParameter, WhatsAppTemplate, Why,
 };
 use usher_common::protocol::{
     Act, ClientFrame, CsvPage, DoubtPage, EffectLine, GuestName, GuestPage, Have, Level, LogEvent, MessagePage,
@@ -296,6 +296,7 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::SilenceAdd { rule: text("burn-*"), object: text("*"), seconds: 3_600 },
         Request::SilenceEnd { id: 3 },
         Request::AlertTest { channel: Some(text("slack-ops")) },
+        Request::Check { set: CheckSet::PreDeploy },
         Request::Hold { target: Target::Organisation(text("ada-and-ben")), seconds: Some(600) },
         Request::Release { target: Target::Campaign(CampaignId(12)) },
         Request::ProviderSteer {
@@ -409,6 +410,13 @@ pub(crate) fn replies() -> Vec<Reply> {
         })),
         Reply::Sla(vec![sla()]),
         Reply::AlertTrials(vec![AlertTrial { channel: text("sms"), taken: false, said: text("refused"), took_ms: 12 }]),
+        Reply::Checks(vec![CheckRow {
+            name: text("dns.ours.example.spf"),
+            grade: Grade::Warn,
+            reason: text("does not name sendgrid.net"),
+            remedy: text("add it"),
+            took_ms: 12,
+        }]),
         Reply::Why(vec![Why {
             target: Target::Campaign(CampaignId(12)),
             channel: Some(Channel::Sms),

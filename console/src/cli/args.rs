@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use usher_common::model::{CampaignClass, Channel, MessageId, MessageState, Verdict};
 
 use super::alerts::{AlertCommand, SilenceCommand};
+use super::check::CheckCommand;
 use super::exit::Failure;
 use super::steering::{HoldFlags, ProviderCommand, ReleaseFlags};
 use crate::session::Target;
@@ -153,6 +154,11 @@ pub(super) enum Command {
     },
     /// Service levels: what was promised, and how it stands
     Sla,
+    /// Named checks around a deploy, each with what it saw and what to do; exit code 1 where one failed
+    Check {
+        #[command(subcommand)]
+        command: CheckCommand,
+    },
     /// Guest lists and guests
     #[command(visible_alias = "guest")]
     Guests {

@@ -3,6 +3,7 @@
 mod alerts;
 mod args;
 mod campaign;
+mod check;
 mod exit;
 mod guests;
 mod import;
@@ -85,6 +86,7 @@ async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         Command::Alert { command } => alerts::alert(command, &session, output).await,
         Command::Silence { command } => alerts::silence(command, &session, output).await,
         Command::Sla => alerts::sla(&session, output).await,
+        Command::Check { command } => check::run(command, &session, output).await,
         Command::Provider { command } => steering::provider(&session, output, command).await,
         Command::Hold(flags) => steering::hold(&session, output, flags).await,
         Command::Release(flags) => steering::release(&session, output, flags).await,

@@ -36,6 +36,7 @@ use progress::Progress;
 pub use routes::router;
 
 use crate::aside::aside;
+use crate::checks::Surroundings;
 use crate::clock::Clock;
 use crate::dispatch::Dispatcher;
 use crate::guests::{Intake, Source};
@@ -62,6 +63,7 @@ pub struct Api {
     board: Board,
     metrics: Arc<Metrics>,
     dispatcher: Dispatcher,
+    checks: Option<Surroundings>,
     token: Option<SecretString>,
     imports: Mutex<HashMap<u64, Import>>,
     stop: CancellationToken,
@@ -69,13 +71,14 @@ pub struct Api {
 }
 
 impl Api {
-    /// An interface to a dispatcher that works, and to whoever watches over it. `token` is what callers on TCP present. Sessions end when `stop` is
+    /// An interface to a dispatcher that works, to whoever watches over it, and to the checks of its surroundings.
+    /// `token` is what callers on TCP present. Sessions end when `stop` is
     /// cancelled, each of them in `tasks`.
     pub fn new(
         environment: &str,
         clock: Clock,
         (board, metrics): (Board, Arc<Metrics>),
-        (dispatcher, alarm): (Dispatcher, Option<Alarm>),
+        (dispatcher, alarm, checks): (Dispatcher, Option<Alarm>, Option<Surroundings>),
         token: Option<SecretString>,
         (stop, tasks): (CancellationToken, TaskTracker),
     ) -> Arc<Self> {
@@ -86,6 +89,7 @@ impl Api {
             board,
             metrics,
             dispatcher,
+            checks,
             token,
             imports: Mutex::default(),
             stop,
@@ -164,6 +168,16 @@ impl Api {
             let from = Source { file, vouched_by, country };
             return self.import_open(caller, &by, list, from, act.preview).await;
         }
+        if let Request::Check { set } = &request {
+            return match &self.checks {
+                Some(surroundings) => Ok(Reply::Checks(surroundings.run(*set).await)),
+                None => Err(Problem::new(
+                    ProblemCode::Unavailable,
+                    "this daemon makes no checks",
+                    "ask one that is not simulated",
+                )),
+            };
+        }
         if let Some(answer) = self.guest_request(&by, &act, &request, progress).await {
             return answer;
         }
@@ -202,6 +216,7 @@ fn takes_long(request: &Request) -> bool {
             | Request::ProviderSteer { .. }
             | Request::ProviderTest { .. }
             | Request::AlertTest { .. }
+            | Request::Check { .. }
     )
 }
 

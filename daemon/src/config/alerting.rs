@@ -205,8 +205,7 @@ fn prove(reader: &mut Reader<'_>, channels: &[AlertChannel], page: &[String], ac
         (1, Some(who)) => {
             reader.warn("alerting.page", format!("has one way only, which {who} accepts"));
         }
-        (_, Some(_)) => reader.warn("alerting.accept_single_channel", "is not needed: pages have two ways".to_owned()),
-        (_, None) => {}
+        _ => {}
     }
 }
 
@@ -245,7 +244,13 @@ fn channels(reader: &mut Reader<'_>) -> Vec<AlertChannel> {
                     ProviderKind::Twilio => (Channel::Sms, check::sms_sender),
                     _ => (Channel::Email, check::email),
                 };
-                let to = reader.within(&section, "to").needed("say whom it reaches").text(None, judge);
+                // Slack's webhooks say themselves into which channel they post.
+                let by_address = kind == ProviderKind::Slack && reader.is_written(&section, "webhook_url");
+                let mut to = reader.within(&section, "to");
+                if !by_address {
+                    to = to.needed("say whom it reaches");
+                }
+                let to = to.text(None, judge).or_else(|| by_address.then(String::new));
                 let way = provider::one(reader, &section, name.clone(), kind, channel, (1, 1.0), None);
                 (to, way.map(|way| AlertWay::Provider(Box::new(way))))
             }

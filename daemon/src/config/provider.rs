@@ -67,6 +67,8 @@ pub struct ProviderSettings {
     pub unit_price: f64,
     /// The price's currency, three letters.
     pub currency: String,
+    /// The selector of the key that it signs e-mail with (DKIM), as far as it is known.
+    pub dkim_selector: Option<String>,
     /// Certificates to trust beside the system's, in PEM.
     pub ca_file: Option<PathBuf>,
     /// What its reports are believed by.
@@ -253,6 +255,12 @@ pub(super) fn one(
     let batch_size = reader.within(section, "batch_size").integer(usual_batch, 1..=usual_batch);
     let unit_price = reader.within(section, "unit_price").number(Some(0.0), 0.0..=1_000.0).unwrap_or_default();
     let currency = reader.within(section, "currency").text(Some("USD"), check::currency).unwrap_or_default();
+    let dkim_selector = match kind {
+        ProviderKind::Resend => reader.within(section, "dkim_selector").text(Some("resend"), check::host),
+        ProviderKind::SendGrid => reader.within(section, "dkim_selector").text(Some("s1"), check::host),
+        ProviderKind::Smtp => reader.within(section, "dkim_selector").text(None, check::host),
+        _ => None,
+    };
     let ca_file = reader.within(section, "ca_file").file(false);
     let reports = access::reports(reader, section, kind);
     let access = match kind {
@@ -280,6 +288,7 @@ pub(super) fn one(
         batch_size,
         unit_price,
         currency,
+        dkim_selector,
         ca_file,
         reports,
         access,

@@ -171,6 +171,8 @@ pub struct HealthChecks {
     pub interval: Duration,
     /// Time after which a probe has failed.
     pub timeout: Duration,
+    /// The server that checks ask about names; `None`: the machine's own.
+    pub dns_server: Option<SocketAddr>,
 }
 
 /// Service levels.
@@ -357,7 +359,10 @@ pub(super) fn dispatch(reader: &mut Reader<'_>) -> Dispatch {
 pub(super) fn health(reader: &mut Reader<'_>) -> HealthChecks {
     let interval = reader.at("health.interval_minutes").variable("HEALTH_CHECK_INTERVAL_MINUTES").integer(1, 1..=60);
     let timeout = reader.at("health.timeout_ms").variable("HEALTH_CHECK_TIMEOUT_MS").integer(30_000, 100..=60_000);
-    HealthChecks { interval: minutes(interval), timeout: milliseconds(timeout) }
+    let dns_server = reader
+        .at("health.dns_server")
+        .parsed(|text| text.parse().map_err(|_| Fault::new("is no address with a port", "write it like 127.0.0.1:53")));
+    HealthChecks { interval: minutes(interval), timeout: milliseconds(timeout), dns_server }
 }
 
 pub(super) fn sla(reader: &mut Reader<'_>) -> Sla {

@@ -379,7 +379,7 @@ impl Shared {
     }
 
     /// Lanes whose messages could go, and of which nothing came for a minute.
-    pub(super) fn still(&self) -> Vec<Lane> {
+    pub fn still(&self) -> Vec<Lane> {
         self.inner().still.clone()
     }
 
@@ -390,7 +390,7 @@ impl Shared {
     }
 
     /// How many messages are in doubt, and since when the first of them; `None` where none is.
-    pub(super) fn doubt(&self) -> Option<(u64, Timestamp)> {
+    pub fn doubt(&self) -> Option<(u64, Timestamp)> {
         self.inner().doubt
     }
 

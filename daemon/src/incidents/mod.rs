@@ -6,6 +6,7 @@
 pub mod channel;
 pub mod cover;
 pub mod engine;
+pub mod heartbeat;
 pub mod notice;
 pub mod notifier;
 pub mod outbox;

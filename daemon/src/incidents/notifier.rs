@@ -23,6 +23,8 @@ use crate::store::{Store, WatchWrite, Watched};
 
 /// Letters are looked through at least this often.
 const LOOK: Duration = Duration::from_secs(1);
+/// A notice that waits for longer has nobody who hears it, in milliseconds.
+const BEHIND: i64 = 60_000;
 /// A letter that is done is kept for so long.
 const KEPT: i64 = 7 * 86_400_000;
 
@@ -240,6 +242,16 @@ impl Notifier {
         if let Err(error) = file.and_then(|mut file| file.write_all(line.as_bytes())) {
             tracing::error!(path = %path.display(), %error, "the last resort's file could not be written");
         }
+    }
+
+    /// Whether no notice has waited for over a minute.
+    pub fn is_well(&self) -> Result<(), String> {
+        let now = self.now();
+        let waits = |letter: &&Letter| {
+            !letter.is_taken() && !letter.is_done(now) && now.millis_since(letter.notice.at) > BEHIND
+        };
+        let waiting = self.inner().letters.values().filter(waits).count();
+        if waiting == 0 { Ok(()) } else { Err(format!("{waiting} notices wait for over a minute")) }
     }
 
     /// How the channels are.

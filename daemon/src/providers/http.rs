@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use usher_common::model::OutcomeClass;
 
 use super::settings::{BuildError, ProviderConfig};
-use super::{Answer, Scope, trust};
+use super::{Answer, Look, Scope, trust};
 use crate::failpoint;
 
 /// As much of an answer as is read, in bytes. The longest honest one is a look-up's list.
@@ -29,6 +29,8 @@ const IDLE: Duration = Duration::from_secs(20);
 pub(super) struct Http {
     client: Client,
     base: Url,
+    tls: rustls::ClientConfig,
+    patience: Duration,
 }
 
 /// What the provider answered.
@@ -74,8 +76,9 @@ impl Http {
         if base.scheme() != "https" && !(base.scheme() == "http" && base.host_str().is_some_and(is_loopback)) {
             return Err(BuildError::Unprotected { provider: config.name.clone(), key });
         }
+        let tls = trust::client_tls(config)?;
         let client = Client::builder()
-            .tls_backend_preconfigured(trust::client_tls(config)?)
+            .tls_backend_preconfigured(tls.clone())
             .user_agent(concat!("usherd/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(config.connect_timeout())
             .timeout(config.request_timeout())
@@ -85,7 +88,33 @@ impl Http {
             .pool_idle_timeout(IDLE)
             .build()
             .map_err(|source| BuildError::Http { provider: config.name.clone(), source })?;
-        Ok(Self { client, base })
+        Ok(Self { client, base, tls, patience: config.connect_timeout() })
+    }
+
+    /// Looks at the server over a connection of its own: the clients that carry messages do not keep certificates.
+    pub(super) async fn look(&self) -> Look {
+        let seen = async {
+            let client = Client::builder()
+                .tls_backend_preconfigured(self.tls.clone())
+                .tls_info(true)
+                .user_agent(concat!("usherd/", env!("CARGO_PKG_VERSION")))
+                .timeout(self.patience)
+                .redirect(redirect::Policy::none())
+                .no_proxy()
+                .build()?;
+            let mut root = self.base.clone();
+            root.set_path("/");
+            client.head(root).send().await
+        };
+        let answer = match seen.await {
+            Ok(answer) => answer,
+            Err(error) => return Look { fault: chain(&error.without_url()), ..Look::default() },
+        };
+        let tls = answer.extensions().get::<reqwest::tls::TlsInfo>();
+        let certificate = tls.and_then(|tls| tls.peer_certificate()).and_then(trust::good_until);
+        let date =
+            answer.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok()).and_then(super::rfc2822);
+        Look { certificate, date, fault: String::new() }
     }
 
     /// A POST to `path`, which begins with `/`.

@@ -72,6 +72,17 @@ pub trait Provider: Send + Sync + 'static {
     /// Asks whether the provider would take messages now, without sending one.
     fn probe(&self) -> BoxFuture<'_, Probe>;
 
+    /// What is left on a prepaid account, where there is such a thing.
+    fn balance(&self) -> BoxFuture<'_, Balance> {
+        futures_util::future::ready(Balance::NotOffered).boxed()
+    }
+
+    /// What can be seen of its server without an account: how long its certificate is good, and its clock.
+    fn look(&self) -> BoxFuture<'_, Look> {
+        let fault = "its adapter cannot look at the server".to_owned();
+        futures_util::future::ready(Look { fault, ..Look::default() }).boxed()
+    }
+
     /// Looks for a message whose attempt, begun at `since`, ended in doubt.
     fn find<'a>(&'a self, message: &'a Outgoing, since: Timestamp) -> BoxFuture<'a, Found> {
         let _ = (message, since);
@@ -325,6 +336,33 @@ impl Probe {
     }
 }
 
+/// What is left on a prepaid account.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Balance {
+    /// It has no such thing, or does not tell.
+    NotOffered,
+    /// So much.
+    Left {
+        /// How much; below zero where more was spent.
+        amount: f64,
+        /// ISO 4217 code.
+        currency: String,
+    },
+    /// It could not be asked.
+    Failed(String),
+}
+
+/// What can be seen of a provider's server.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Look {
+    /// Until when its certificate is good; `None` without TLS.
+    pub certificate: Option<Timestamp>,
+    /// Its clock, where it tells.
+    pub date: Option<Timestamp>,
+    /// Why nothing can be seen; empty where it can.
+    pub fault: String,
+}
+
 /// What a look-up of a message in doubt found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
@@ -359,6 +397,12 @@ pub(crate) fn clean(text: &str) -> String {
 /// The tag, parameter or header value by which a message names itself at a provider.
 fn correlation(message: &Outgoing) -> String {
     message.message.to_string()
+}
+
+/// A date as mail and HTTP write it.
+fn rfc2822(text: &str) -> Option<Timestamp> {
+    let parsed = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    Some(Timestamp(parsed.as_millisecond()))
 }
 
 /// `+` and 7 to 15 digits, the first not zero.

@@ -16,7 +16,7 @@ use usher_common::model::{Channel, OutcomeClass, ProviderKind};
 use super::http::{Http, Reply, bearer, by_status};
 use super::settings::{BuildError, ProviderConfig};
 use super::smtp::compose::{mailbox, plain_line};
-use super::{Answer, Outgoing, PrepareError, Prepared, Probe, Provider, Scope, Traits, correlation};
+use super::{Answer, Look, Outgoing, PrepareError, Prepared, Probe, Provider, Scope, Traits, correlation};
 
 const VENDOR: &str = "https://api.resend.com";
 const BATCH_MAX: usize = 100;
@@ -168,6 +168,10 @@ impl Provider for Resend {
 
     fn probe(&self) -> BoxFuture<'_, Probe> {
         self.ask().boxed()
+    }
+
+    fn look(&self) -> BoxFuture<'_, Look> {
+        self.http.look().boxed()
     }
 }
 

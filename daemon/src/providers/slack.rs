@@ -17,7 +17,7 @@ use usher_common::model::{Channel, OutcomeClass, ProviderKind};
 
 use super::http::{Http, Reply, bearer, by_status};
 use super::settings::{BuildError, ProviderConfig};
-use super::{Answer, Outgoing, PrepareError, Prepared, Probe, Provider, Scope, Traits, correlation};
+use super::{Answer, Look, Outgoing, PrepareError, Prepared, Probe, Provider, Scope, Traits, correlation};
 
 const VENDOR: &str = "https://slack.com";
 
@@ -159,6 +159,10 @@ impl Provider for Slack {
 
     fn probe(&self) -> BoxFuture<'_, Probe> {
         self.ask().boxed()
+    }
+
+    fn look(&self) -> BoxFuture<'_, Look> {
+        self.http.look().boxed()
     }
 }
 

@@ -9,6 +9,7 @@ use rustls::ClientConfig;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_platform_verifier::Verifier;
+use usher_common::model::Timestamp;
 
 use super::settings::{BuildError, ProviderConfig};
 
@@ -30,6 +31,12 @@ pub(super) fn client_tls(config: &ProviderConfig) -> Result<ClientConfig, BuildE
         .dangerous() // rustls calls any verifier so that is not its own; this one is the platform's
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth())
+}
+
+/// Until when a certificate in DER is good; `None` where it cannot be read.
+pub(super) fn good_until(certificate: &[u8]) -> Option<Timestamp> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Some(Timestamp(certificate.validity().not_after.timestamp().saturating_mul(1000)))
 }
 
 fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -14,7 +14,10 @@ use usher_common::model::{Channel, OutcomeClass, ProviderKind, Timestamp};
 
 use super::http::{Http, Reply, by_status};
 use super::settings::{BuildError, ProviderConfig};
-use super::{Answer, Found, Outgoing, PrepareError, Prepared, Probe, Provider, Scope, Traits, correlation, is_e164};
+use super::{
+    Answer, Balance, Found, Look, Outgoing, PrepareError, Prepared, Probe, Provider, Scope, Traits, correlation,
+    is_e164,
+};
 
 const VENDOR: &str = "https://api.twilio.com";
 
@@ -122,6 +125,18 @@ impl Twilio {
         }
     }
 
+    async fn money(&self) -> Balance {
+        let reply = match self.read(&self.resource("/Balance.json")).await {
+            Ok(reply) if reply.status == 200 => reply,
+            Ok(reply) => return Balance::Failed(format!("HTTP {} {}", reply.status, classify(&reply).detail)),
+            Err(detail) => return Balance::Failed(detail),
+        };
+        match serde_json::from_slice::<Money>(&reply.body).map(|money| (money.balance.parse(), money.currency)) {
+            Ok((Ok(amount), currency)) => Balance::Left { amount, currency },
+            _ => Balance::Failed("the balance could not be read from the answer".to_owned()),
+        }
+    }
+
     async fn ask(&self) -> Probe {
         match self.read(&self.resource(".json")).await {
             Ok(reply) => judge_probe(&reply, self.user.starts_with("SK")),
@@ -165,6 +180,14 @@ impl Provider for Twilio {
 
     fn probe(&self) -> BoxFuture<'_, Probe> {
         self.ask().boxed()
+    }
+
+    fn look(&self) -> BoxFuture<'_, Look> {
+        self.http.look().boxed()
+    }
+
+    fn balance(&self) -> BoxFuture<'_, Balance> {
+        self.money().boxed()
     }
 
     fn find<'a>(&'a self, message: &'a Outgoing, since: Timestamp) -> BoxFuture<'a, Found> {
@@ -245,7 +268,7 @@ impl Page {
         let concerns = |listed: &&Listed| {
             listed.direction.starts_with("outbound")
                 && listed.to.as_deref() == Some(&message.to)
-                && rfc2822(&listed.date_created).is_none_or(|made| made.plus_millis(CLOCK_SLACK_MS) >= since)
+                && super::rfc2822(&listed.date_created).is_none_or(|made| made.plus_millis(CLOCK_SLACK_MS) >= since)
         };
         // The list does not carry our id: equal messages to the same number look the same. Nor need a text be shown as it was
         // sent: an account may keep none, and a Messaging Service writes letters anew.
@@ -261,6 +284,12 @@ struct Account {
     status: String,
 }
 
+#[derive(Deserialize)]
+struct Money {
+    balance: String,
+    currency: String,
+}
+
 fn judge_probe(reply: &Reply, restricted_key: bool) -> Probe {
     match reply.status {
         200..=299 => match serde_json::from_slice::<Account>(&reply.body) {
@@ -274,11 +303,6 @@ fn judge_probe(reply: &Reply, restricted_key: bool) -> Probe {
         401 | 403 | 404 => Probe::Unusable(classify(reply).detail),
         status => Probe::Down(format!("HTTP {status} {}", classify(reply).detail)),
     }
-}
-
-fn rfc2822(text: &str) -> Option<Timestamp> {
-    let zoned = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-    Some(Timestamp(zoned.as_millisecond()))
 }
 
 fn is_service(sender: &str) -> bool {

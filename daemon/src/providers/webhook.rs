@@ -18,7 +18,7 @@ use usher_common::model::{Channel, OutcomeClass, ProviderKind, WhatsAppTemplate}
 
 use super::http::{Http, Reply, bearer, by_status};
 use super::settings::{BuildError, ProviderConfig};
-use super::{Answer, Outgoing, PrepareError, Prepared, Probe, Provider, Scope, Traits, correlation};
+use super::{Answer, Look, Outgoing, PrepareError, Prepared, Probe, Provider, Scope, Traits, correlation};
 use crate::clock::Clock;
 
 /// Shape of the body; a reader may rely on it.
@@ -203,6 +203,10 @@ impl Provider for Webhook {
 
     fn probe(&self) -> BoxFuture<'_, Probe> {
         self.ask().boxed()
+    }
+
+    fn look(&self) -> BoxFuture<'_, Look> {
+        self.http.look().boxed()
     }
 }
 

@@ -17,7 +17,7 @@ use usher_common::model::{Channel, OutcomeClass, ProviderKind, WhatsAppTemplate}
 
 use super::http::{Http, Reply, bearer, by_status};
 use super::settings::{BuildError, ProviderConfig};
-use super::{Answer, Outgoing, PrepareError, Prepared, Probe, Provider, Scope, Traits, correlation, is_e164};
+use super::{Answer, Look, Outgoing, PrepareError, Prepared, Probe, Provider, Scope, Traits, correlation, is_e164};
 
 const VENDOR: &str = "https://graph.facebook.com";
 
@@ -121,6 +121,10 @@ impl Provider for WhatsApp {
 
     fn probe(&self) -> BoxFuture<'_, Probe> {
         self.ask().boxed()
+    }
+
+    fn look(&self) -> BoxFuture<'_, Look> {
+        self.http.look().boxed()
     }
 }
 

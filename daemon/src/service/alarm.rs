@@ -14,11 +14,13 @@ use super::accounts::adapter_config;
 use crate::api::Alarm;
 use crate::config::{AlertWay, Config, ProviderAccess};
 use crate::dispatch::Shared;
-use crate::incidents::{AlertLine, Line, Notifier, Watch};
+use crate::incidents::{AlertLine, Line, Notifier, Watch, heartbeat};
 use crate::monitor::{Follower, Metrics, of_levels, sla_rows};
 use crate::providers::poster::Poster;
 use crate::providers::{ProviderConfig, build};
 
+/// A scheduler that was not seen for longer has stopped.
+const STALLED: Duration = Duration::from_secs(5);
 /// Service levels are shown this often.
 const SHOWN: Duration = Duration::from_secs(1);
 /// Where a bot posts to Slack.
@@ -52,6 +54,16 @@ pub fn set_up(
     tasks.spawn(follower.clone().run(stop.clone()));
     tasks.spawn(show(follower.clone(), Arc::clone(shared), stop.clone()));
     tasks.spawn(Arc::clone(&watch).run(stop.clone()));
+    if let Some(url) = &config.alerting.heartbeat_url {
+        let poster = Poster::new(&ProviderConfig::named("heartbeat", ProviderKind::Webhook), url, None)?;
+        let shared = Arc::clone(shared);
+        let well = Box::new(move || match shared.store().engine().health().failed {
+            Some(why) => Err(format!("the store has stopped: {why}")),
+            None if shared.idle_for() > STALLED => Err("the scheduler does not look around".to_owned()),
+            None => Ok(()),
+        });
+        tasks.spawn(heartbeat::beat(poster, well, Arc::clone(&notifier), stop.clone()));
+    }
     tasks.spawn(notifier.run(stop.clone()));
     Ok(Alarm { watch, follower })
 }

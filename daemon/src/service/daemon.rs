@@ -20,6 +20,7 @@ use super::signals::{Asked, Signals};
 use super::{accounts, alarm};
 use crate::api::{self, Api, Doors, Hooks, MailDoor};
 use crate::campaigns::Campaigns;
+use crate::checks::{Live, Names, Surroundings};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded, Sources, reload};
 use crate::dispatch::quota::Limits;
@@ -47,6 +48,7 @@ const HURRIED_CHECKPOINT: Duration = Duration::from_millis(250);
 
 /// Runs the daemon until it is asked to stop. `sources` is read again at SIGHUP.
 pub async fn run(loaded: Loaded, sources: Sources, logging: Logging) -> anyhow::Result<()> {
+    let loaded = Arc::new(loaded);
     let config = &loaded.config;
     let clock = Clock::system();
     let mut signals = Signals::listen().context("listening for signals")?;
@@ -87,11 +89,19 @@ pub async fn run(loaded: Loaded, sources: Sources, logging: Logging) -> anyhow::
     let (closing, sessions) = (CancellationToken::new(), TaskTracker::new());
     let alarm = alarm::set_up(config, &shared, &metrics, (&closing, &sessions)).context("setting up alerts")?;
     let token = config.listen.operator.as_ref().map(|listener| listener.token.clone());
+    let surroundings = Surroundings {
+        loaded: Arc::clone(&loaded),
+        sources: sources.clone(),
+        accounts: shared.accounts().to_vec(),
+        names: Names::new(config.health.dns_server),
+        clock: clock.clone(),
+        live: Some(Live { shared: Arc::clone(&shared), started: clock.now() }),
+    };
     let api = Api::new(
         &config.environment,
         clock.clone(),
         (board, Arc::clone(&metrics)),
-        (dispatcher, Some(alarm)),
+        (dispatcher, Some(alarm), Some(surroundings)),
         token,
         (closing.clone(), sessions.clone()),
     );

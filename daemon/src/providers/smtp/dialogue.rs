@@ -13,10 +13,12 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _,
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use usher_common::model::Timestamp;
 
 use super::classify::{Fault, Said, Stage};
 use super::compose::Transaction;
 use crate::failpoint;
+use crate::providers::trust;
 
 /// Longest reply line that is read, in bytes; RFC 5321 §4.5.3.1.5 allows 512.
 const LINE_MAX: usize = 4096;
@@ -60,6 +62,8 @@ pub(super) struct Line {
     wire: BufReader<Box<dyn Wire>>,
     /// What the last EHLO brought.
     pub(super) offers: Offers,
+    /// Until when the server's certificate is good.
+    pub(super) certificate: Option<Timestamp>,
 }
 
 impl Line {
@@ -68,7 +72,7 @@ impl Line {
         let opened = within(Stage::Connect, limit, TcpStream::connect((host, port))).await?;
         // Commands are small and each waits for its reply: holding them back only costs time.
         let stream = opened.set_nodelay(true).map(|()| opened).map_err(|error| lost(Stage::Connect, &error))?;
-        Ok(Self { wire: BufReader::new(Box::new(stream)), offers: Offers::default() })
+        Ok(Self { wire: BufReader::new(Box::new(stream)), offers: Offers::default(), certificate: None })
     }
 
     /// Puts TLS around the connection.
@@ -85,7 +89,9 @@ impl Line {
         }
         let name = ServerName::try_from(host.to_owned()).map_err(|error| lost(stage, &error))?;
         let protected = within(stage, limit, tls.connect(name, self.wire.into_inner())).await?;
-        Ok(Self { wire: BufReader::new(Box::new(protected)), offers: Offers::default() })
+        let certificate = protected.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+        let certificate = certificate.and_then(|certificate| trust::good_until(certificate));
+        Ok(Self { wire: BufReader::new(Box::new(protected)), offers: Offers::default(), certificate })
     }
 
     /// Waits for 220.

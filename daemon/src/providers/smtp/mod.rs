@@ -27,7 +27,7 @@ use self::compose::Transaction;
 use self::dialogue::{Line, Patience};
 use super::http::is_loopback;
 use super::settings::{BuildError, ProviderConfig, Security};
-use super::{Answer, Outgoing, PrepareError, Prepared, Probe, Provider, Traits, trust};
+use super::{Answer, Look, Outgoing, PrepareError, Prepared, Probe, Provider, Traits, trust};
 
 /// An idle connection is given up after this long; servers close theirs after one to five minutes.
 const IDLE: Duration = Duration::from_secs(50);
@@ -210,6 +210,20 @@ impl Provider for Smtp {
 
     fn probe(&self) -> BoxFuture<'_, Probe> {
         self.ask().boxed()
+    }
+
+    fn look(&self) -> BoxFuture<'_, Look> {
+        let seen = async {
+            match self.open().await {
+                Ok(mut line) => {
+                    // The certificate was seen; how it says goodbye does not matter.
+                    let _ = line.farewell(self.patience.reply).await;
+                    Look { certificate: line.certificate, ..Look::default() }
+                }
+                Err(fault) => Look { fault: fault.answer().detail, ..Look::default() },
+            }
+        };
+        seen.boxed()
     }
 }
 

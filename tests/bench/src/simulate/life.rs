@@ -170,7 +170,7 @@ impl Daemon {
             "simulation",
             clock.clone(),
             (board, metrics),
-            (dispatcher, None),
+            (dispatcher, None, None),
             None,
             (stop.clone(), TaskTracker::new()),
         );

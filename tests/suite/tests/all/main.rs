@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "what sets a test up may panic as the test itself may")]
 
 mod again;
+mod alerting;
 mod bad_input;
 mod big_lists;
 mod by_mail;
+mod checks;
 mod crash;
 mod fallback;
 mod four_channels;
