@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use usher_common::model::{
-    AttemptNo, AttemptRow, Audience, BreakerState, CampaignClass, CampaignDetail, CampaignId, CampaignRow,
-    CampaignSpec, CampaignState, Channel, ChannelProgress, Control, ControlKind, Deeds, Guest, GuestId, GuestRow,
-    Health, ListId, MessageDetail, MessageId, MessageRow, MessageState, OutcomeClass, Overview, Provenance,
-    ProviderKind, ProviderRow, Reach, Rsvp, Schedule, StateCounts, Target, Timestamp,
+    AlertRow, AlertState, AttemptNo, AttemptRow, Audience, BreakerState, CampaignClass, CampaignDetail, CampaignId,
+    CampaignRow, CampaignSpec, CampaignState, Channel, ChannelProgress, Control, ControlKind, Deeds, Guest, GuestId,
+    GuestRow, Health, ListId, MessageDetail, MessageId, MessageRow, MessageState, OutcomeClass, Overview, Priority,
+    Provenance, ProviderKind, ProviderRow, Reach, Rsvp, Schedule, SlaRow, SlaStatus, SlaWindow, StateCounts, Target,
+    Timestamp,
 };
 use usher_common::protocol::{Level, LogEvent, Row, TYPES, Topic, Welcome};
 
@@ -311,6 +312,88 @@ pub fn events() -> Vec<LogEvent> {
     rows.collect()
 }
 
+/// Alerts: one that somebody was told of, one that waits behind it, one that is silenced.
+pub fn alerts() -> Vec<AlertRow> {
+    let alert = |rule: &str, object: &str, priority, summary: &str, detail: &str, action: &str| AlertRow {
+        rule: rule.to_owned(),
+        object: object.to_owned(),
+        state: AlertState::Firing,
+        priority,
+        summary: summary.to_owned(),
+        detail: detail.to_owned(),
+        action: action.to_owned(),
+        value: 1.0,
+        threshold: 1.0,
+        since: NOW.plus_millis(-127_000),
+        told: true,
+        quiet: String::new(),
+        acknowledged_until: None,
+    };
+    let mut rows = vec![
+        alert(
+            "provider-down",
+            "provider resend",
+            Priority::P1,
+            "provider resend is down",
+            "connect: connection refused",
+            "usher provider why resend; drain it if it stays so",
+        ),
+        alert(
+            "burn-1h",
+            "provider resend",
+            Priority::P1,
+            "provider resend: the error budget burns 14 times too fast",
+            "412 bad within 1h",
+            "usher sla; then usher provider list",
+        ),
+        alert(
+            "disk-low",
+            "",
+            Priority::P2,
+            "little room is left on the disk",
+            "",
+            "make room before nothing new is taken in",
+        ),
+    ];
+    (rows[1].told, rows[1].value, rows[1].threshold) = (false, 91.2, 14.4);
+    "something worse speaks for it".clone_into(&mut rows[1].quiet);
+    (rows[2].told, rows[2].value, rows[2].threshold) = (false, 1.7e9, 2e9);
+    (rows[2].state, rows[2].since) = (AlertState::Recovering, NOW.plus_millis(-7_200_000));
+    "silenced, or in a maintenance window".clone_into(&mut rows[2].quiet);
+    rows
+}
+
+/// Service levels: one that is met, one that is breached, one that has too few messages to tell.
+pub fn slas() -> Vec<SlaRow> {
+    let sla = |object: &str, status, left: Option<f64>, good: u64, bad: u64, uptime| {
+        let spans = ["5m", "30m", "1h", "2h", "6h", "24h", "3d", "30d"];
+        let window = |(n, name): (usize, &&str)| {
+            let (good, bad) = (good >> (7 - n), bad >> (7 - n));
+            let burn = (good + bad > 0).then(|| bad as f64 / (good + bad) as f64 / 0.0005);
+            SlaWindow { window: (*name).to_owned(), good, bad, burn }
+        };
+        SlaRow {
+            object: object.to_owned(),
+            target: 0.9995,
+            status,
+            budget_left_percent: left,
+            exhausted_in_seconds: left.map(|left| (left.max(0.0) * 20_000.0) as u64),
+            windows: spans.iter().enumerate().map(window).collect(),
+            excluded: 31,
+            p99_ms: Some(420),
+            uptime,
+            throughput: 82.5,
+        }
+    };
+    vec![
+        sla("all", SlaStatus::Breached, Some(-312.0), 79_197, 163, None),
+        sla("channel email", SlaStatus::Breached, Some(-401.0), 61_000, 160, None),
+        sla("channel sms", SlaStatus::Met, Some(67.0), 18_197, 3, None),
+        sla("provider resend", SlaStatus::Breached, Some(-912.0), 40_100, 204, Some(0.9985)),
+        sla("provider twilio", SlaStatus::NotProvable, Some(100.0), 3_100, 0, Some(1.0)),
+    ]
+}
+
 /// A console that is live and has heard all of the above.
 pub fn live(theme: ThemeName) -> Model {
     let mut model = Model::new("/run/usher/usherd.sock", theme, theme != ThemeName::Mono);
@@ -321,6 +404,8 @@ pub fn live(theme: ThemeName) -> Model {
         Msg::Link(LinkEvent::State(LinkState::Live(Some(14)))),
         rows(Topic::Overview, vec![Row::Overview(Box::new(overview()))]),
         rows(Topic::Providers, providers().into_iter().map(|row| Row::Provider(Box::new(row))).collect()),
+        rows(Topic::Alerts, alerts().into_iter().map(|row| Row::Alert(Box::new(row))).collect()),
+        rows(Topic::Sla, slas().into_iter().map(|row| Row::Sla(Box::new(row))).collect()),
         rows(Topic::Campaigns, campaigns().into_iter().map(|row| Row::Campaign(Box::new(row))).collect()),
         Msg::Link(LinkEvent::Events { skipped: 0, events: events() }),
     ] {

@@ -4,6 +4,7 @@
 //! out the [`Effect`]s that come back.
 
 mod acts;
+mod alerts;
 mod command;
 mod data;
 mod dialog;

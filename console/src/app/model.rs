@@ -445,31 +445,6 @@ impl Model {
         self.messages.arrange(messages);
     }
 
-    /// The most urgent first, and of these what has lasted longest.
-    fn alert_order(&self) -> Vec<String> {
-        let rows = self.shown().alerts.iter().flatten();
-        let mut rows: Vec<_> = rows
-            .filter(|(_, r)| {
-                self.alerts.passes(&format!("{} {} {} {} {}", r.priority, r.rule, r.object, r.state, r.summary))
-            })
-            .collect();
-        rows.sort_by(|(_, a), (_, b)| (a.priority, a.since, &a.rule).cmp(&(b.priority, b.since, &b.rule)));
-        rows.into_iter().map(|(key, _)| key.clone()).collect()
-    }
-
-    /// The whole first, then channels, providers and campaigns.
-    fn sla_order(&self) -> Vec<String> {
-        let rows = self.shown().slas.iter().flatten();
-        let mut names: Vec<String> = rows
-            .filter(|(name, r)| self.slas.passes(&format!("{name} {}", r.status)))
-            .map(|(name, _)| name.clone())
-            .collect();
-        let place =
-            |name: &str| ["all", "channel", "provider"].iter().position(|kind| name.starts_with(kind)).unwrap_or(3);
-        names.sort_by(|a, b| (place(a), a).cmp(&(place(b), b)));
-        names
-    }
-
     fn provider_order(&self) -> Vec<String> {
         let Some(rows) = &self.shown().providers else { return Vec::new() };
         let mut rows: Vec<_> = rows

@@ -215,7 +215,7 @@ fn on_screen(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::Campaigns => jump(model, Screen::Campaigns, effects),
         Action::Sla => jump(model, Screen::Sla, effects),
         Action::Alerts => jump(model, Screen::Alerts, effects),
-        Action::Acknowledge => acknowledge(model, effects),
+        Action::Acknowledge => super::alerts::acknowledge(model, effects),
         Action::Log => jump(model, Screen::Log, effects),
         Action::Into => into(model, effects),
         Action::Back => back(model, effects),
@@ -278,22 +278,6 @@ fn on_screen(model: &mut Model, action: Action, effects: &mut Vec<Effect>) {
         Action::Repaint => effects.push(Effect::Repaint),
         Action::Suspend => effects.push(Effect::Suspend),
         _ => {}
-    }
-}
-
-/// Takes the selected alert over. The one act that one key does: it stops nothing and moves nothing.
-fn acknowledge(model: &mut Model, effects: &mut Vec<Effect>) {
-    let key = model.alerts.selected().cloned();
-    let rule = key.and_then(|key| Some(model.shown().alerts.as_ref()?.get(&key)?.rule.clone()));
-    match rule {
-        None => model.say(Tone::Plain, "select an alert first"),
-        Some(_) if model.is_stale() => {
-            model.say(Tone::Warning, "nothing acts on stale data: wait until the line is live")
-        }
-        Some(rule) => {
-            let what = Pending::Act(format!("acknowledge {rule}"));
-            super::news::ask(model, effects, what, Request::AlertAcknowledge { rule }, Some(ActDraft::default()));
-        }
     }
 }
 

@@ -154,6 +154,11 @@ pub(super) enum Command {
     },
     /// Service levels: what was promised, and how it stands
     Sla,
+    /// First steps for the usual troubles; without a name, which there are
+    Runbook {
+        /// Such as provider-down
+        name: Option<String>,
+    },
     /// Named checks around a deploy, each with what it saw and what to do; exit code 1 where one failed
     Check {
         #[command(subcommand)]

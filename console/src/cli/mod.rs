@@ -10,6 +10,7 @@ mod import;
 mod output;
 mod progress;
 mod relay;
+mod runbook;
 mod session;
 mod spec;
 mod status;
@@ -76,6 +77,7 @@ async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
             output.bytes(&page)?;
             return Ok(Exit::Done);
         }
+        Command::Runbook { name } => return runbook::run(name.as_deref(), output),
         Command::Relay => return relay::run(&args.global.socket).await,
         _ => {}
     }
@@ -95,7 +97,7 @@ async fn run(args: Args, output: &Output) -> Result<Exit, Failure> {
         Command::Template { command } => template::run(&session, output, command).await,
         Command::Campaign { command } => campaign::run(&session, output, command).await,
         Command::Unknown { command } => unknown::run(&session, output, command).await,
-        Command::Completions { .. } | Command::Man | Command::Relay => Ok(Exit::Done),
+        Command::Completions { .. } | Command::Man | Command::Relay | Command::Runbook { .. } => Ok(Exit::Done),
     }
 }
 

@@ -179,6 +179,16 @@ fn message() {
 }
 
 #[test]
+fn alerts() {
+    check("alerts", with_keys("5"));
+}
+
+#[test]
+fn service_levels() {
+    check("sla", with_keys("4j"));
+}
+
+#[test]
 fn log() {
     check("log", with_keys("9"));
 }
@@ -205,8 +215,8 @@ fn nothing_configured() {
         update(&mut model, Msg::Time(fixtures::now(1)));
         update(&mut model, Msg::Link(LinkEvent::State(LinkState::Live(None))));
         let overview = Row::Overview(Box::default());
-        for (topic, rows) in [(Topic::Overview, vec![overview]), (Topic::Providers, vec![]), (Topic::Campaigns, vec![])]
-        {
+        let none = [Topic::Providers, Topic::Campaigns, Topic::Alerts, Topic::Sla].map(|topic| (topic, vec![]));
+        for (topic, rows) in none.into_iter().chain([(Topic::Overview, vec![overview])]) {
             update(&mut model, Msg::Link(LinkEvent::Snapshot { topic, rows }));
         }
         model

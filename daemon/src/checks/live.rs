@@ -129,16 +129,11 @@ impl Surroundings {
         let shared = &live.shared;
         list.know(
             "store.room",
-            match shared.no_room() {
-                Some(why) => Finding::fail(format!("nothing new is taken in: {why}"), "make room on the disk"),
-                None => {
-                    let health = shared.store().engine().health();
-                    Finding::pass(format!(
-                        "the log has {} of {} MiB",
-                        health.log_bytes >> 20,
-                        health.log_cap_bytes >> 20
-                    ))
-                }
+            if let Some(why) = shared.no_room() {
+                Finding::fail(format!("nothing new is taken in: {why}"), "make room on the disk")
+            } else {
+                let health = shared.store().engine().health();
+                Finding::pass(format!("the log has {} of {} MiB", health.log_bytes >> 20, health.log_cap_bytes >> 20))
             },
         );
         list.add("store.commit", async move {

@@ -28,7 +28,7 @@ impl Surroundings {
         list.add("disk.sync", async move {
             let folder = folder.to_owned();
             match aside(async move { syncs(&folder) }).await {
-                Ok(Ok(took)) => sync(took),
+                Ok(Ok(took)) => sync(&took),
                 Ok(Err(error)) => Finding::fail(
                     format!("nothing can be written to {}: {error}", self.loaded.config.state_dir.display()),
                     "run this as the daemon's user; see whether the disk is there and writable",
@@ -95,7 +95,7 @@ fn syncs(folder: &Path) -> std::io::Result<Vec<Duration>> {
     written.and(removed).map(|()| took)
 }
 
-fn sync(took: Vec<Duration>) -> Finding {
+fn sync(took: &[Duration]) -> Finding {
     let longest = took.first().copied().unwrap_or_default();
     let half = took.get(took.len() / 2).copied().unwrap_or_default();
     let seen = format!(
@@ -162,9 +162,9 @@ mod tests {
     #[test]
     fn a_disk_is_judged_by_the_usual_sync_and_by_the_worst() {
         let ms = Duration::from_millis;
-        assert_eq!(sync(vec![ms(60), ms(2), ms(1)]).grade, Grade::Pass);
-        assert_eq!(sync(vec![ms(60), ms(55), ms(1)]).grade, Grade::Warn);
-        assert_eq!(sync(vec![ms(501), ms(2), ms(1)]).grade, Grade::Fail);
+        assert_eq!(sync(&[ms(60), ms(2), ms(1)]).grade, Grade::Pass);
+        assert_eq!(sync(&[ms(60), ms(55), ms(1)]).grade, Grade::Warn);
+        assert_eq!(sync(&[ms(501), ms(2), ms(1)]).grade, Grade::Fail);
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(syncs(dir.path()).unwrap().len(), SYNCS as usize);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "it leaves nothing behind");

@@ -138,6 +138,9 @@ impl Word for Priority {
     }
 }
 
+/// Judges an address of a kind.
+type Judge = fn(&str) -> Result<(), Fault>;
+
 /// Whether a rule is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Switch {
@@ -192,7 +195,6 @@ fn prove(reader: &mut Reader<'_>, channels: &[AlertChannel], page: &[String], ac
     let of_page = || page.iter().filter_map(|name| channels.iter().find(|channel| channel.name == *name));
     let domains: BTreeSet<String> = of_page().map(|channel| channel.way.domain()).collect();
     match (domains.len(), accepted_by) {
-        (0, _) => {}
         (1, None) => {
             let domain = domains.first().map_or("", String::as_str);
             reader.reject(
@@ -239,7 +241,7 @@ fn channels(reader: &mut Reader<'_>) -> Vec<AlertChannel> {
                 (Some(String::new()), url.map(|url| AlertWay::Webhook { url, token, ca_file }))
             }
             Kind::Provider(kind) => {
-                let (channel, judge): (Channel, fn(&str) -> Result<(), Fault>) = match kind {
+                let (channel, judge): (Channel, Judge) = match kind {
                     ProviderKind::Slack => (Channel::Slack, check::line),
                     ProviderKind::Twilio => (Channel::Sms, check::sms_sender),
                     _ => (Channel::Email, check::email),

@@ -156,7 +156,7 @@ pub const METRICS: &[(&str, &str)] = &[
     ("provider.open", "1 while a provider's breaker lets nothing through"),
     ("provider.unusable", "1 while a provider answers that the account cannot send"),
     ("provider.error_rate_percent", "failed attempts of a provider over the last minute, in percent"),
-    ("provider.latency_p95_ms", "95th percentile of a provider's attempts"),
+    ("provider.latency_p99_ms", "99th percentile of a provider's attempts over one to two minutes"),
     ("channel.open_providers", "providers of a channel that carry it"),
     ("channel.backlog", "messages that wait on a channel"),
     ("lane.still", "1 while due messages of a campaign's channel could go and none has for a minute"),
@@ -423,7 +423,9 @@ mod tests {
             if let Test::Reading { metric, .. } = &rule.test {
                 assert!(METRICS.iter().any(|(name, _)| name == metric), "{metric}");
             }
-            assert!(!rule.action.is_empty() && !rule.runbook.is_empty(), "{}", rule.name);
+            assert!(!rule.action.is_empty(), "{}", rule.name);
+            let runbooks = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/runbooks");
+            assert!(runbooks.join(format!("{}.md", rule.runbook)).exists(), "{}: {}", rule.name, rule.runbook);
         }
     }
 }

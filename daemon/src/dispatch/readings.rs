@@ -75,7 +75,7 @@ impl Shared {
                 object.clone(),
                 row.success.map_or(0.0, |share| 100.0 * (1.0 - share)),
             );
-            list.say("provider.latency_p95_ms", object, f64::from(row.p99_ms.unwrap_or(0)));
+            list.say("provider.latency_p99_ms", object, f64::from(row.p99_ms.unwrap_or(0)));
         }
         for channel in Channel::ALL {
             let of: Vec<_> = rows.iter().filter(|row| row.channel == channel).collect();

@@ -220,7 +220,7 @@ impl Engine {
         let key = (rule.name.clone(), object.to_owned());
         let (hold, keep) = (millis(rule.hold), millis(rule.keep));
         if !self.alerts.contains_key(&key) {
-            if !seen.holds || self.alerts.len() >= INSTANCES {
+            if !seen.holds || self.alerts().count() >= INSTANCES {
                 return;
             }
             let record = AlertRecord {

@@ -1,3 +1,5 @@
+//! The engine by table and by property: what is told when, to the second, over restarts, windows and weeks.
+
 use super::super::cover::Silence;
 use super::*;
 use crate::config::MaintenanceWindow;

@@ -188,18 +188,14 @@ impl Notifier {
             let mut inner = self.inner();
             let state = inner.said.entry(line.name.clone()).or_default();
             if taken {
-                state.0 = Some(now)
+                state.0 = Some(now);
             } else {
-                state.1.clone_from(&said)
+                state.1.clone_from(&said);
             }
-            let letter = inner.letters.get_mut(key).map(|letter| {
+            inner.letters.get_mut(key).map(|letter| {
                 letter.came(place, now, taken, said);
                 letter.clone()
-            });
-            if !taken {
-                inner.trying.remove(&(key.to_owned(), place));
-            }
-            letter
+            })
         };
         if let Some(letter) = letter {
             self.keep(&letter).await;
@@ -260,10 +256,14 @@ impl Notifier {
         let now = self.now();
         let row = |line: &Arc<AlertLine>| {
             let (taken, said) = inner.said.get(&line.name).cloned().unwrap_or_default();
-            let waits = |letter: &&Letter| {
-                !letter.is_done(now) && letter.ways.iter().any(|way| way.channel == line.name && way.taken.is_none())
+            // One that was taken waits until that is durable: a crash before it would tell it again.
+            let waits = |(key, letter): &(&String, &Letter)| {
+                letter.ways.iter().enumerate().any(|(place, way)| {
+                    let trying = inner.trying.contains(&((*key).clone(), place));
+                    way.channel == line.name && (trying || way.taken.is_none() && !letter.is_done(now))
+                })
             };
-            let waiting = inner.letters.values().filter(waits).count();
+            let waiting = inner.letters.iter().filter(waits).count();
             let waiting = u32::try_from(waiting).unwrap_or(u32::MAX);
             AlertChannelRow { name: line.name.clone(), taken, said, waiting, pages: page.contains(&line.name) }
         };
@@ -317,9 +317,9 @@ impl Notifier {
                 let mut inner = self.inner();
                 let state = inner.said.entry(line.name.clone()).or_default();
                 if taken {
-                    state.0 = Some(now)
+                    state.0 = Some(now);
                 } else {
-                    state.1.clone_from(&said)
+                    state.1.clone_from(&said);
                 }
                 drop(inner);
                 AlertTrial { channel: line.name.clone(), taken, said, took_ms }

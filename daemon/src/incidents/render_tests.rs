@@ -1,3 +1,5 @@
+//! What each channel gets: within its limits, escaped, and in its own format.
+
 use std::collections::BTreeMap;
 
 use super::*;

@@ -145,7 +145,7 @@ impl Watch {
             let Inner { engine, cover, .. } = &mut *inner;
             let step = engine.step(now, &readings, cover);
             let letters: Vec<Letter> = step.notices.iter().map(|notice| self.letter(notice)).collect();
-            let write = self.write(engine, &step, &letters);
+            let write = Self::write(engine, &step, &letters);
             if over {
                 tracing::info!("a silence is over");
             }
@@ -174,7 +174,7 @@ impl Watch {
         Letter::new(notice.clone(), route)
     }
 
-    fn write(&self, engine: &Engine, step: &Step, letters: &[Letter]) -> WatchWrite {
+    fn write(engine: &Engine, step: &Step, letters: &[Letter]) -> WatchWrite {
         let mut write = WatchWrite::default();
         for key in &step.alerts {
             let name = format!("{}\u{0}{}", key.0, key.1);
@@ -219,7 +219,7 @@ impl Watch {
         let inner = self.inner();
         let mut rows: Vec<AlertRow> =
             inner.engine.alerts().filter_map(|(key, alert)| inner.row(key, alert, now)).collect();
-        rows.sort_by(|left, right| (left.priority, left.since).cmp(&(right.priority, right.since)));
+        rows.sort_by_key(|row| (row.priority, row.since));
         rows
     }
 

@@ -80,7 +80,7 @@ impl Follower {
             let mut part: Vec<Chapter> = Vec::with_capacity(AT_ONCE);
             loop {
                 while part.len() < AT_ONCE {
-                    match tail.next()? {
+                    match tail.read()? {
                         Some(chapter) => part.push(chapter),
                         None => break,
                     }

@@ -1,3 +1,5 @@
+//! Service levels by table: where each event counts, and that a story gives the same figures however it is read.
+
 use super::super::sli::Counts;
 use super::*;
 use usher_common::model::{AttemptNo, GuestId, ListId, MessageId};

@@ -96,7 +96,7 @@ impl Tail {
     }
 
     /// The next commit; `None` once everything durable was read.
-    pub fn next(&mut self) -> Result<Option<Chapter>, Error> {
+    pub fn read(&mut self) -> Result<Option<Chapter>, Error> {
         let Some(entry) = self.0.read().map_err(Error::from)? else { return Ok(None) };
         let mut told = Vec::new();
         let mut messages: BTreeMap<u64, ToldMessage> = BTreeMap::new();

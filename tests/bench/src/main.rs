@@ -6,6 +6,7 @@
 //!
 //! `usher-bench crash` measures nothing: it kills a debug build of the daemon, and compares.
 
+mod alerts;
 mod balance;
 mod bare;
 mod big;
@@ -133,6 +134,12 @@ enum What {
     Faults(faults::Order),
     /// What the system has to carry, beside what is wanted
     Load(load::Order),
+    /// How soon somebody is told of what is wrong, with a dead channel in half of the faults
+    Alerts {
+        /// Faults, one after the other
+        #[arg(long, default_value_t = 1_000)]
+        times: u64,
+    },
     /// The providers that the others send to
     #[command(hide = true)]
     Sink {
@@ -148,7 +155,7 @@ const MANY: usize = 100_000;
 const SMALL: usize = 200;
 const SMALL_SPAN: Duration = Duration::from_secs(3);
 
-const ALL: [What; 10] = [
+const ALL: [What; 11] = [
     What::Commits,
     What::Message { messages: MESSAGES },
     What::Batches { messages: MESSAGES },
@@ -159,6 +166,7 @@ const ALL: [What; 10] = [
     What::Big { guests: MANY },
     What::Queued { queued: MANY },
     What::Stored { stored: MANY },
+    What::Alerts { times: 1_000 },
 ];
 
 fn main() -> ExitCode {
@@ -233,6 +241,7 @@ impl What {
             Self::Failover { .. } => "failover",
             Self::Faults(_) => "faults",
             Self::Load(_) => "load",
+            Self::Alerts { .. } => "alerts",
             Self::Sink { .. } => "sink",
         }
     }
@@ -255,6 +264,7 @@ async fn one(part: What, small: bool) -> anyhow::Result<Vec<Line>> {
         What::Failover { messages } => failover::measure(few(messages), !small).await,
         What::Faults(order) => faults::measure(&order, small).await,
         What::Load(order) => load::measure(&order, small).await,
+        What::Alerts { times } => alerts::measure(if small { 20 } else { times }).await,
         What::Breaker { seeds } => Ok(breaker::measure(if small { 3 } else { seeds }, small)),
         What::Crash(_) | What::Simulate(_) | What::Sink { .. } => Ok(Vec::new()),
     }
