@@ -1,12 +1,13 @@
 //! Alerts and service levels: in which order they stand, and taking one over.
 
+use usher_common::model::AlertRow;
 use usher_common::protocol::Request;
 
 use super::model::Pending;
 use super::{ActDraft, Effect, Model, Tone};
 
 impl Model {
-    /// The most urgent first, and of these what has lasted longest.
+    /// What is told first, then the most urgent, and of these what has lasted longest.
     pub(super) fn alert_order(&self) -> Vec<String> {
         let rows = self.shown().alerts.iter().flatten();
         let mut rows: Vec<_> = rows
@@ -14,7 +15,9 @@ impl Model {
                 self.alerts.passes(&format!("{} {} {} {} {}", r.priority, r.rule, r.object, r.state, r.summary))
             })
             .collect();
-        rows.sort_by(|(_, a), (_, b)| (a.priority, a.since, &a.rule).cmp(&(b.priority, b.since, &b.rule)));
+        // What is kept quiet follows from something above it, or is known.
+        let place = |r: &AlertRow| (!r.quiet.is_empty(), r.priority, r.since, r.rule.clone());
+        rows.sort_by_cached_key(|(_, row)| place(row));
         rows.into_iter().map(|(key, _)| key.clone()).collect()
     }
 

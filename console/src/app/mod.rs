@@ -12,6 +12,7 @@ mod model;
 mod msg;
 mod news;
 mod roster;
+mod travel;
 mod update;
 
 pub use acts::{CampaignAct, Deed, Inputs, Menu, ProviderAct, Subject};

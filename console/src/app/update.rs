@@ -8,6 +8,7 @@ use usher_common::protocol::{Request, Topic};
 use super::command::{Command, complete, parse};
 use super::model::Pending;
 use super::news::{ask, ask_messages, link, refresh_messages, refresh_why};
+use super::travel::{back, into, jump, open_campaign, selected_text};
 use super::{
     ActDraft, CAMPAIGN_SORTS, Deed, Dialog, Effect, Effects, Field, Frozen, HoldName, Mode, Model, Msg, PROVIDER_SORTS,
     Screen, Subject, Tone,
@@ -79,7 +80,7 @@ fn typed(model: &mut Model, text: &str) {
     }
 }
 
-fn refiltered(model: &mut Model) {
+pub(super) fn refiltered(model: &mut Model) {
     model.log_back = 0;
     model.reorder(false);
 }
@@ -317,113 +318,6 @@ fn step(model: &mut Model, by: isize, effects: &mut Vec<Effect>) {
         }
         (Screen::Provider(_) | Screen::Message(..), _) => {}
     }
-}
-
-fn selected_text(model: &Model) -> Option<String> {
-    match (model.screen(), model.panel) {
-        (Screen::Providers, _) | (Screen::Overview, 0) => model.providers.selected().cloned(),
-        (Screen::Campaigns | Screen::Overview, _) => model.campaigns.selected().map(ToString::to_string),
-        (Screen::Campaign(_), _) => model.messages.selected().map(ToString::to_string),
-        (Screen::Alerts, _) => model.alerts.selected().and_then(|key| {
-            let row = model.shown().alerts.as_ref()?.get(key)?;
-            Some(format!("{} {}", row.rule, row.object))
-        }),
-        (Screen::Sla, _) => model.slas.selected().cloned(),
-        (Screen::Log, _) => {
-            let rows = model.log_rows();
-            let at = rows.len().checked_sub(1 + model.log_back)?;
-            model.shown().log.get(*rows.get(at)?).map(|e| crate::text::clean(&format!("{} {}", e.object, e.text)))
-        }
-        (Screen::Provider(_) | Screen::Message(..), _) => None,
-    }
-}
-
-// ---- moving between screens
-
-fn jump(model: &mut Model, to: Screen, effects: &mut Vec<Effect>) {
-    leave_all(model, effects);
-    model.stack = vec![to];
-    model.panel = 0;
-}
-
-fn leave_all(model: &mut Model, effects: &mut Vec<Effect>) {
-    while model.stack.len() > 1 {
-        leave(model, effects);
-    }
-}
-
-fn leave(model: &mut Model, effects: &mut Vec<Effect>) {
-    match model.stack.pop() {
-        Some(Screen::Provider(_)) => forget_why(model),
-        Some(Screen::Campaign(id)) => {
-            forget_why(model);
-            effects.push(Effect::Leave(Topic::Campaign(id)));
-            model.data.detail = None;
-            model.data.messages = None;
-            model.messages = super::Roster::default();
-        }
-        Some(Screen::Message(..)) => {
-            model.data.message = None;
-            model.data.guest = None;
-            model.messages_due = true;
-        }
-        _ => {}
-    }
-}
-
-fn forget_why(model: &mut Model) {
-    model.data.why.clear();
-    model.why_asked = None;
-}
-
-fn back(model: &mut Model, effects: &mut Vec<Effect>) {
-    if let Some(filter) = model.filter_mut().filter(|f| !f.is_empty()) {
-        filter.clear();
-        refiltered(model);
-    } else if model.notice.take().is_some() && model.stack.len() == 1 {
-        // Esc has put the notice away, which is what it was pressed for here.
-    } else if model.stack.len() > 1 {
-        leave(model, effects);
-    }
-}
-
-fn into(model: &mut Model, effects: &mut Vec<Effect>) {
-    match (model.screen().clone(), model.panel) {
-        (Screen::Providers, _) | (Screen::Overview, 0) => {
-            if let Some(name) = model.providers.selected().cloned() {
-                model.stack.push(Screen::Provider(name));
-            }
-        }
-        (Screen::Campaigns | Screen::Overview, _) => {
-            if let Some(id) = model.campaigns.selected().copied() {
-                open_campaign(model, id, effects);
-            }
-        }
-        (Screen::Campaign(campaign), _) => {
-            if let Some(id) = model.messages.selected().copied() {
-                open_message(model, campaign, id, effects);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn open_campaign(model: &mut Model, id: CampaignId, effects: &mut Vec<Effect>) {
-    model.frozen = None;
-    model.stack.push(Screen::Campaign(id));
-    model.panel = 0;
-    model.state_filter = None;
-    model.messages_wanted = 200;
-    effects.push(Effect::Follow(Topic::Campaign(id)));
-    ask_messages(model, effects, id);
-}
-
-fn open_message(model: &mut Model, campaign: CampaignId, id: MessageId, effects: &mut Vec<Effect>) {
-    model.frozen = None;
-    model.stack.push(Screen::Message(campaign, id));
-    model.data.message = None;
-    model.messages_asked = Some(model.now.mono);
-    ask(model, effects, Pending::Message(id), Request::Message { campaign, id }, None);
 }
 
 // ---- commands and acts

@@ -5,7 +5,7 @@ use crate::figures;
 use crate::widgets::{Cell, Column, Pen, Scroll, Table, alert};
 
 const COLUMNS: [Column; 5] = [
-    Column::text("", 5, 0),
+    Column::text("", 7, 0),
     Column::text("state", 10, 4),
     Column::text("for", 6, 1),
     Column::flex("what", 24, 3, 0),

@@ -2,6 +2,8 @@
 
 use usher_common::model::{Health, Overview};
 
+use usher_common::model::AlertRow;
+
 use crate::app::{Mode, Model, Screen, Tone, complete};
 use crate::figures;
 use crate::keys;
@@ -32,6 +34,13 @@ pub(super) fn status(model: &Model, pen: &mut Pen<'_>) {
     let wrong = findings(model.shown().overview.as_ref());
     if wrong > 0 {
         right.push(vec![Span::new(format!("{wrong} wrong"), theme.strong)]);
+    }
+    // What somebody was told of and nobody has taken over.
+    let told = |alert: &&AlertRow| alert.told && alert.state.is_active() && alert.acknowledged_until.is_none();
+    let alerts = model.shown().alerts.iter().flat_map(|rows| rows.values()).filter(told).count();
+    if alerts > 0 {
+        let word = if alerts == 1 { "alert" } else { "alerts" };
+        right.push(vec![Span::new(format!(" {alerts} {word} (5) "), theme.badge(Tone::Critical))]);
     }
     right.push(vec![Span::new(figures::clock(model.daemon_now()), theme.text)]);
 
@@ -197,7 +206,7 @@ pub(super) fn hints(model: &Model, pen: &mut Pen<'_>) {
         x += pen.spans(x, 0, &spans) + 2;
     }
     if matches!(model.mode, Mode::Screen) {
-        let screens = "1 overview  2 providers  3 campaigns  9 log";
+        let screens = "1 overview  2 providers  3 campaigns  4 levels  5 alerts  9 log";
         if x + screens.len() as u16 + 2 <= pen.width() {
             let end = pen.width();
             pen.spans_right(end, 0, &[Span::new(screens, theme.muted)]);

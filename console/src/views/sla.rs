@@ -7,7 +7,7 @@ use crate::figures;
 use crate::widgets::{Cell, Column, Pen, Scroll, Table, sla};
 
 const COLUMNS: [Column; 9] = [
-    Column::text("30 days", 15, 0),
+    Column::text("30 days", 17, 0),
     Column::flex("of", 14, 1, 0),
     Column::number("budget left", 11, 1),
     Column::number("gone in", 7, 3),
