@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use usher_common::model::{CampaignId, MessageId, MessageState, Target};
-use usher_common::protocol::{Request, Topic};
+use usher_common::model::{CampaignId, MessageState, Target};
+use usher_common::protocol::Request;
 
 use super::command::{Command, complete, parse};
 use super::model::Pending;

@@ -1,8 +1,6 @@
 //! What surrounds every screen: the status line, the line of notices and prompts, the hints.
 
-use usher_common::model::{Health, Overview};
-
-use usher_common::model::AlertRow;
+use usher_common::model::{AlertRow, Health, Overview};
 
 use crate::app::{Mode, Model, Screen, Tone, complete};
 use crate::figures;
