@@ -240,6 +240,13 @@ impl Notifier {
         }
     }
 
+    /// Whether some channel has taken a notice of a rule's alerts since a moment.
+    pub fn reached(&self, rule: &str, since: Timestamp) -> bool {
+        let of_rule = |letter: &&Letter| letter.notice.group.get("rule").is_some_and(|name| name == rule);
+        let inner = self.inner();
+        inner.letters.values().filter(of_rule).any(|letter| letter.notice.at >= since && letter.is_taken())
+    }
+
     /// Whether no notice has waited for over a minute.
     pub fn is_well(&self) -> Result<(), String> {
         let now = self.now();

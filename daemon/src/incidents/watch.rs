@@ -219,6 +219,13 @@ impl Watch {
         let inner = self.inner();
         let mut rows: Vec<AlertRow> =
             inner.engine.alerts().filter_map(|(key, alert)| inner.row(key, alert, now)).collect();
+        drop(inner);
+        for row in rows.iter_mut().filter(|row| row.told) {
+            row.told = self.notifier.reached(&row.rule, row.since);
+            if !row.told {
+                "nobody could be told yet".clone_into(&mut row.quiet);
+            }
+        }
         rows.sort_by_key(|row| (row.priority, row.since));
         rows
     }

@@ -226,6 +226,9 @@ async fn where_nobody_can_be_told_the_machine_itself_says_it() {
         desk.ask(Request::Status).await.unwrap();
     }
     assert!(stage.log().contains("NOBODY COULD BE TOLD"), "{}", stage.log());
+    let Reply::Alerts(page) = desk.ask(Request::Alerts).await.unwrap() else { panic!("no alerts") };
+    let down = page.alerts.iter().find(|alert| alert.rule == "provider-down").unwrap();
+    assert!(!down.told && down.quiet.contains("nobody could be told"), "{down:?}");
     // The levels follow the log within a second or two.
     loop {
         let Reply::Sla(rows) = desk.ask(Request::Sla).await.unwrap() else { panic!("no levels") };
