@@ -35,7 +35,6 @@ struct Inner {
     trying: BTreeSet<(String, usize)>,
     /// Per channel: when it took something, and what it said when it did not.
     said: BTreeMap<String, (Option<Timestamp>, String)>,
-    number: u64,
 }
 
 /// The notifier.
@@ -59,10 +58,9 @@ impl Notifier {
         (store, clock, board): (Store, Clock, Board),
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        let number = clock.now().0.unsigned_abs() << 16;
         Arc::new(Self {
             lines: lines.into_iter().map(Arc::new).collect(),
-            inner: Mutex::new(Inner { number: number >> 2 & !(3 << 62), ..Inner::default() }),
+            inner: Mutex::default(),
             come: Notify::new(),
             place: place.to_owned(),
             state_dir,
@@ -120,7 +118,7 @@ impl Notifier {
         let mut gone = Vec::new();
         {
             let mut inner = self.inner();
-            let Inner { letters, trying, number, .. } = &mut *inner;
+            let Inner { letters, trying, .. } = &mut *inner;
             for (key, letter) in letters.iter_mut() {
                 if letter.is_done(now) && now.millis_since(letter.notice.at) > KEPT {
                     gone.push(key.clone());
@@ -133,8 +131,7 @@ impl Notifier {
                             if let Some(line) = line
                                 && trying.insert((key.clone(), place))
                             {
-                                *number += 1;
-                                tries.push((key.clone(), place, line, letter.notice.clone(), *number));
+                                tries.push((key.clone(), place, line, letter.notice.clone()));
                             }
                         }
                         Due::LastResort => {
@@ -153,9 +150,9 @@ impl Notifier {
             let this = Arc::clone(self);
             tokio::spawn(async move { this.keep(&letter).await });
         }
-        for (key, place, line, notice, number) in tries {
+        for (key, place, line, notice) in tries {
             let this = Arc::clone(self);
-            tokio::spawn(async move { this.try_once(&key, place, &line, &notice, number).await });
+            tokio::spawn(async move { this.try_once(&key, place, &line, &notice).await });
         }
         if !gone.is_empty() {
             let this = Arc::clone(self);
@@ -163,9 +160,9 @@ impl Notifier {
         }
     }
 
-    async fn try_once(&self, key: &str, place: usize, line: &AlertLine, notice: &Notice, number: u64) {
+    async fn try_once(&self, key: &str, place: usize, line: &AlertLine, notice: &Notice) {
         let begun = Instant::now();
-        let answer = line.tell(notice, &self.place, number).await;
+        let answer = line.tell(notice, &self.place).await;
         let now = self.now();
         let (taken, said) = match answer {
             Answer::Taken => (true, String::new()),
@@ -302,12 +299,7 @@ impl Notifier {
             let notice = &notice;
             async move {
                 let begun = Instant::now();
-                let number = {
-                    let mut inner = self.inner();
-                    inner.number += 1;
-                    inner.number
-                };
-                let answer = line.tell(notice, &self.place, number).await;
+                let answer = line.tell(notice, &self.place).await;
                 let took_ms = u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX);
                 let (taken, said) = match answer {
                     Answer::Taken => (true, String::new()),
