@@ -25,6 +25,8 @@ use crate::store::{Store, WatchWrite, Watched};
 const LOOK: Duration = Duration::from_secs(1);
 /// A notice that waits for longer has nobody who hears it, in milliseconds.
 const BEHIND: i64 = 60_000;
+/// A store that has not kept something after this is stalled: nobody waits for it who has something to tell.
+pub(super) const STALLED: Duration = Duration::from_secs(2);
 /// A letter that is done is kept for so long.
 const KEPT: i64 = 7 * 86_400_000;
 
@@ -41,6 +43,8 @@ struct Inner {
 pub struct Notifier {
     lines: Vec<Arc<AlertLine>>,
     inner: Mutex<Inner>,
+    /// One row is written at a time, as its letter is by then: an older copy must not come to lie over a newer one.
+    writing: tokio::sync::Mutex<()>,
     come: Notify,
     place: String,
     state_dir: PathBuf,
@@ -61,6 +65,7 @@ impl Notifier {
         Arc::new(Self {
             lines: lines.into_iter().map(Arc::new).collect(),
             inner: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
             come: Notify::new(),
             place: place.to_owned(),
             state_dir,
@@ -136,7 +141,7 @@ impl Notifier {
                         }
                         Due::LastResort => {
                             letter.last_resort = Some(now);
-                            resorts.push(letter.clone());
+                            resorts.push((key.clone(), letter.notice.clone()));
                         }
                     }
                 }
@@ -145,10 +150,10 @@ impl Notifier {
                 letters.remove(key);
             }
         }
-        for letter in resorts {
-            self.last_resort(&letter.notice);
+        for (key, notice) in resorts {
+            self.last_resort(&notice);
             let this = Arc::clone(self);
-            tokio::spawn(async move { this.keep(&letter).await });
+            tokio::spawn(async move { this.keep(&key).await });
         }
         for (key, place, line, notice) in tries {
             let this = Arc::clone(self);
@@ -181,7 +186,7 @@ impl Notifier {
         } else {
             tracing::warn!(channel = line.name, notice = key, why = said, "an alert channel did not take a notice");
         }
-        let letter = {
+        {
             let mut inner = self.inner();
             let state = inner.said.entry(line.name.clone()).or_default();
             if taken {
@@ -189,24 +194,30 @@ impl Notifier {
             } else {
                 state.1.clone_from(&said);
             }
-            inner.letters.get_mut(key).map(|letter| {
+            if let Some(letter) = inner.letters.get_mut(key) {
                 letter.came(place, now, taken, said);
-                letter.clone()
-            })
-        };
-        if let Some(letter) = letter {
-            self.keep(&letter).await;
+            }
         }
+        self.keep(key).await;
         self.inner().trying.remove(&(key.to_owned(), place));
         self.come.notify_one();
     }
 
-    async fn keep(&self, letter: &Letter) {
-        let mut write = WatchWrite::default();
-        write.put(Watched::Notice, &letter.notice.key, letter);
-        if let Err(error) = self.store.keep_watched(&usherd(""), write, Vec::new()).await {
-            // After a restart it is told once more.
-            tracing::warn!(%error, "what became of a notice could not be kept");
+    /// Makes durable what became of a letter.
+    async fn keep(&self, key: &str) {
+        let kept = tokio::time::timeout(STALLED, async {
+            let _writing = self.writing.lock().await;
+            let letter = self.inner().letters.get(key).cloned();
+            let Some(letter) = letter else { return Ok(()) };
+            let mut write = WatchWrite::default();
+            write.put(Watched::Notice, key, &letter);
+            self.store.keep_watched(&usherd(""), write, Vec::new()).await
+        });
+        // After a restart it is told once more.
+        match kept.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "what became of a notice could not be kept"),
+            Err(_) => tracing::warn!(notice = key, "the store is stalled: what became of a notice may not be kept"),
         }
     }
 
