@@ -2,7 +2,7 @@
 //! `[[maintenance]]`.
 //!
 //! An alert channel has the keys of the `[[provider]]` of its kind, and credentials of its own. Whatever wakes somebody needs two channels
-//! that share no provider, or a person who accepts that one may be the one that is on fire; that is proved here.
+//! that share no provider, or a person who accepts that one may be the one that is on fire; [`super::independence`] proves it.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -13,7 +13,6 @@ use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use usher_common::model::{Channel, Priority, ProviderKind};
 
-use super::ProviderAccess;
 use super::check;
 use super::maintenance::{MaintenanceWindow, Recurs};
 use super::provider::{self, ProviderSettings};
@@ -46,32 +45,6 @@ pub enum AlertWay {
         /// Certificates to trust beside the system's, in PEM.
         ca_file: Option<PathBuf>,
     },
-}
-
-impl AlertWay {
-    /// What it hangs on: two channels that name the same thing here fall together.
-    pub fn domain(&self) -> String {
-        let (kind, address) = match self {
-            Self::Webhook { url, .. } => ("webhook", url.as_str()),
-            Self::Provider(provider) => match &provider.access {
-                ProviderAccess::Resend { base_url, .. } => ("resend", base_url.as_str()),
-                ProviderAccess::Twilio { base_url, .. } => ("twilio", base_url.as_str()),
-                ProviderAccess::SendGrid { base_url, .. } => ("sendgrid", base_url.as_str()),
-                ProviderAccess::SlackBot { base_url, .. } => ("slack", base_url.as_str()),
-                ProviderAccess::SlackWebhook { .. } => ("slack", "hooks.slack.com"),
-                ProviderAccess::WhatsApp { base_url, .. } => ("whatsapp", base_url.as_str()),
-                ProviderAccess::Webhook { url, .. } => ("webhook", url.as_str()),
-                ProviderAccess::Smtp { host, .. } => ("smtp", host.as_str()),
-            },
-        };
-        let host = address.rsplit("://").next().unwrap_or(address).split('/').next().unwrap_or(address);
-        // On this machine everything has one address: the port and the kind tell apart what stands behind it.
-        if check::is_loopback(host.rsplit_once(':').map_or(host, |(host, _)| host)) {
-            format!("{kind} at {host}")
-        } else {
-            host.to_owned()
-        }
-    }
 }
 
 /// Who is told of what.
@@ -173,7 +146,6 @@ pub(super) fn read(reader: &mut Reader<'_>, violations: u32) -> Alerting {
     let ticket = reader.at("alerting.ticket").text(None, known).map(|text| names(&text));
     let accepted_by = reader.at("alerting.accept_single_channel").text(None, check::line);
     let heartbeat_url = reader.at("alerting.heartbeat_url").text(None, check::endpoint);
-    prove(reader, &channels, &page, accepted_by.as_deref());
     if page.is_empty() {
         let text = "is not set, so that nobody is woken: what is wrong stands in the log, in the console and in the file ALERT alone".to_owned();
         reader.warn("alerting.page", text);
@@ -187,27 +159,6 @@ pub(super) fn read(reader: &mut Reader<'_>, violations: u32) -> Alerting {
         heartbeat_url,
         rules: rules(reader, violations),
         windows: windows(reader),
-    }
-}
-
-/// Whatever wakes somebody goes by two ways that do not fall together, or somebody has said that one is enough.
-fn prove(reader: &mut Reader<'_>, channels: &[AlertChannel], page: &[String], accepted_by: Option<&str>) {
-    let of_page = || page.iter().filter_map(|name| channels.iter().find(|channel| channel.name == *name));
-    let domains: BTreeSet<String> = of_page().map(|channel| channel.way.domain()).collect();
-    match (domains.len(), accepted_by) {
-        (1, None) => {
-            let domain = domains.first().map_or("", String::as_str);
-            reader.reject(
-                "alerting.page",
-                &format!("has no way that does not hang on {domain}: when that breaks, nobody is told"),
-                "add a channel by another provider, or name whoever accepts this in alerting.accept_single_channel"
-                    .to_owned(),
-            );
-        }
-        (1, Some(who)) => {
-            reader.warn("alerting.page", format!("has one way only, which {who} accepts"));
-        }
-        _ => {}
     }
 }
 
