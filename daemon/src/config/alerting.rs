@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use usher_common::model::{Channel, Priority, ProviderKind};
 
+use super::ProviderAccess;
 use super::check;
 use super::maintenance::{MaintenanceWindow, Recurs};
 use super::provider::{self, ProviderSettings};
@@ -165,6 +166,7 @@ pub(super) fn read(reader: &mut Reader<'_>, violations: u32) -> Alerting {
 fn channels(reader: &mut Reader<'_>) -> Vec<AlertChannel> {
     let mut used = BTreeSet::new();
     let mut channels = Vec::new();
+    reader.lends = false;
     for (path, origin) in reader.list("alert_channel") {
         let section = reader.named_section("alert_channel", &path, origin);
         let name = reader
@@ -193,8 +195,8 @@ fn channels(reader: &mut Reader<'_>) -> Vec<AlertChannel> {
             }
             Kind::Provider(kind) => {
                 let (channel, judge): (Channel, Judge) = match kind {
-                    ProviderKind::Slack => (Channel::Slack, check::line),
-                    ProviderKind::Twilio => (Channel::Sms, check::sms_sender),
+                    ProviderKind::Slack => (Channel::Slack, conversation),
+                    ProviderKind::Twilio => (Channel::Sms, telephone),
                     _ => (Channel::Email, check::email),
                 };
                 // Slack's webhooks say themselves into which channel they post.
@@ -205,6 +207,10 @@ fn channels(reader: &mut Reader<'_>) -> Vec<AlertChannel> {
                 }
                 let to = to.text(None, judge).or_else(|| by_address.then(String::new));
                 let way = provider::one(reader, &section, name.clone(), kind, channel, (1, 1.0), None);
+                if way.as_ref().is_some_and(needs_sender) {
+                    let remedy = "set it to the sender of the alerts, one that is verified with the provider";
+                    reader.missing(&format!("{}.from", section.shown), &section, remedy);
+                }
                 (to, way.map(|way| AlertWay::Provider(Box::new(way))))
             }
         };
@@ -212,7 +218,39 @@ fn channels(reader: &mut Reader<'_>) -> Vec<AlertChannel> {
             channels.push(AlertChannel { name, to, way });
         }
     }
+    reader.lends = true;
     channels
+}
+
+/// A campaign's letter has the sender of its organisation; an alert has none but its channel's.
+fn needs_sender(way: &ProviderSettings) -> bool {
+    let service = matches!(way.access, ProviderAccess::Twilio { messaging_service_sid: Some(_), .. });
+    way.from.is_none() && !service && matches!(way.channel, Channel::Email | Channel::Sms)
+}
+
+/// The id of a member or a channel.
+fn conversation(text: &str) -> Result<(), Fault> {
+    let fits = (2..=32).contains(&text.len())
+        && text.starts_with(['U', 'W', 'C', 'D', 'G'])
+        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    if fits {
+        Ok(())
+    } else {
+        Err(Fault::new("is no id of a channel or member", "copy it from the details in Slack, such as C012AB3CD"))
+    }
+}
+
+/// A telephone that text messages reach: names and short codes only send.
+fn telephone(text: &str) -> Result<(), Fault> {
+    let digits = text.strip_prefix('+').unwrap_or_default();
+    let fits = (7..=15).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && !digits.starts_with('0');
+    if fits {
+        Ok(())
+    } else {
+        Err(Fault::new("is no telephone number", "write it in international form, such as +441632960000"))
+    }
 }
 
 fn rules(reader: &mut Reader<'_>, violations: u32) -> Vec<Rule> {
