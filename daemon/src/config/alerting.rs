@@ -61,6 +61,10 @@ pub struct Alerting {
     pub accepted_by: Option<String>,
     /// Asked once a minute while all is well, by somebody outside who is alarmed when it is not.
     pub heartbeat_url: Option<String>,
+    /// When each channel gets its daily test, by the clock of `test_zone`.
+    pub test_at: Time,
+    /// The zone of `test_at`.
+    pub test_zone: TimeZone,
     /// The rules.
     pub rules: Vec<Rule>,
     /// The maintenance windows.
@@ -147,6 +151,8 @@ pub(super) fn read(reader: &mut Reader<'_>, violations: u32) -> Alerting {
     let ticket = reader.at("alerting.ticket").text(None, known).map(|text| names(&text));
     let accepted_by = reader.at("alerting.accept_single_channel").text(None, check::line);
     let heartbeat_url = reader.at("alerting.heartbeat_url").text(None, check::endpoint);
+    let test_at = reader.at("alerting.test_at").text(Some("09:00"), time_of_day);
+    let test_zone = reader.at("alerting.test_zone").text(Some("UTC"), time_zone);
     if page.is_empty() {
         let text = "is not set, so that nobody is woken: what is wrong stands in the log, in the console and in the file ALERT alone".to_owned();
         reader.warn("alerting.page", text);
@@ -158,6 +164,8 @@ pub(super) fn read(reader: &mut Reader<'_>, violations: u32) -> Alerting {
         ticket,
         accepted_by,
         heartbeat_url,
+        test_at: test_at.and_then(|text| text.parse().ok()).unwrap_or_default(),
+        test_zone: test_zone.and_then(|name| TimeZone::get(&name).ok()).unwrap_or(TimeZone::UTC),
         rules: rules(reader, violations),
         windows: windows(reader),
     }
@@ -325,6 +333,14 @@ fn rules(reader: &mut Reader<'_>, violations: u32) -> Vec<Rule> {
     rules
 }
 
+fn time_of_day(text: &str) -> Result<(), Fault> {
+    text.parse::<Time>().map(drop).map_err(|_| Fault::new("is no time of day", "write it like 02:00"))
+}
+
+fn time_zone(text: &str) -> Result<(), Fault> {
+    TimeZone::get(text).map(drop).map_err(|_| Fault::new("is no time zone", "write it like Europe/London"))
+}
+
 /// A day of the week.
 #[derive(Debug, Clone, Copy)]
 struct Day(Weekday);
@@ -377,15 +393,9 @@ fn windows(reader: &mut Reader<'_>) -> Vec<MaintenanceWindow> {
         let name = reader.within(&section, "name").needed("give the window a name").text(None, check::name);
         let every = reader.within(&section, "every").word(Some(Every::Week)).unwrap_or(Every::Week);
         let day = reader.within(&section, "day").word(Some(Day(Weekday::Sunday))).map_or(Weekday::Sunday, |day| day.0);
-        let is_time = |text: &str| {
-            text.parse::<Time>().map(drop).map_err(|_| Fault::new("is no time of day", "write it like 02:00"))
-        };
-        let from = reader.within(&section, "from").text(Some("02:00"), is_time);
+        let from = reader.within(&section, "from").text(Some("02:00"), time_of_day);
         let minutes = reader.within(&section, "minutes").integer(120_u64, 1..=1_440);
-        let is_zone = |text: &str| {
-            TimeZone::get(text).map(drop).map_err(|_| Fault::new("is no time zone", "write it like Europe/London"))
-        };
-        let zone = reader.within(&section, "zone").text(Some("UTC"), is_zone);
+        let zone = reader.within(&section, "zone").text(Some("UTC"), time_zone);
         let recurs = if every == Every::Week { Recurs::Weekly(day) } else { Recurs::Monthly(day) };
         windows.push(MaintenanceWindow {
             name: name.unwrap_or_default(),
