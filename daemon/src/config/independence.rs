@@ -23,15 +23,15 @@ const SERVICES: [(&str, &str); 6] = [
 /// Where a provider is reached, with the word for what is spoken there.
 fn address(access: &ProviderAccess) -> (&'static str, &str) {
     match access {
-        ProviderAccess::Resend { base_url, .. } => ("resend", base_url),
-        ProviderAccess::Twilio { base_url, .. } => ("twilio", base_url),
-        ProviderAccess::SendGrid { base_url, .. } => ("sendgrid", base_url),
-        ProviderAccess::SlackBot { base_url, .. } => ("slack", base_url),
+        ProviderAccess::Resend { base_url, .. } => ("resend", base_url.as_str()),
+        ProviderAccess::Twilio { base_url, .. } => ("twilio", base_url.as_str()),
+        ProviderAccess::SendGrid { base_url, .. } => ("sendgrid", base_url.as_str()),
+        ProviderAccess::SlackBot { base_url, .. } => ("slack", base_url.as_str()),
         // The path is the secret; only the host is ever shown.
         ProviderAccess::SlackWebhook { webhook_url, .. } => ("slack", webhook_url.expose_secret()),
-        ProviderAccess::WhatsApp { base_url, .. } => ("whatsapp", base_url),
-        ProviderAccess::Webhook { url, .. } => ("webhook", url),
-        ProviderAccess::Smtp { host, .. } => ("smtp", host),
+        ProviderAccess::WhatsApp { base_url, .. } => ("whatsapp", base_url.as_str()),
+        ProviderAccess::Webhook { url, .. } => ("webhook", url.as_str()),
+        ProviderAccess::Smtp { host, .. } => ("smtp", host.as_str()),
     }
 }
 
@@ -73,8 +73,8 @@ fn share_account(one: &ProviderAccess, other: &ProviderAccess) -> bool {
         | (WhatsApp { phone_number_id: one, .. }, WhatsApp { phone_number_id: other, .. })
         | (Webhook { url: one, .. }, Webhook { url: other, .. }) => one == other,
         (Smtp { host, login, .. }, Smtp { host: other_host, login: other, .. }) => {
-            let user = |login: &Option<(String, secrecy::SecretString)>| login.as_ref().map(|(user, _)| user.clone());
-            host.eq_ignore_ascii_case(other_host) && user(login) == user(other)
+            let (user, other) = (login.as_ref().map(|(user, _)| user), other.as_ref().map(|(user, _)| user));
+            host.eq_ignore_ascii_case(other_host) && user == other
         }
         _ => false,
     }
@@ -82,11 +82,7 @@ fn share_account(one: &ProviderAccess, other: &ProviderAccess) -> bool {
 
 /// Whatever wakes somebody goes by two ways that do not fall together, one of them at least by an account that no campaign uses; or
 /// somebody has said that less is enough.
-pub(super) fn prove(
-    reader: &mut Reader<'_>,
-    alerting: &Alerting,
-    providers: &[ProviderSettings],
-) {
+pub(super) fn prove(reader: &mut Reader<'_>, alerting: &Alerting, providers: &[ProviderSettings]) {
     let named = |name: &String| alerting.channels.iter().find(|channel| channel.name == *name);
     let of_page: Vec<&AlertChannel> = alerting.page.iter().filter_map(named).collect();
     if of_page.is_empty() {

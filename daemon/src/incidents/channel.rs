@@ -62,7 +62,7 @@ impl AlertLine {
     pub async fn tell(&self, notice: &Notice, place: &str) -> Answer {
         let told: BoxFuture<'_, Answer> = match &self.line {
             Line::Provider { provider, to } => {
-                let request = prepared(provider.as_ref(), (&self.name, to), notice, place);
+                let request = prepared(provider.as_ref(), (self.name.as_str(), to.as_str()), notice, place);
                 Box::pin(async move {
                     match request {
                         Ok(request) => judge_provider(provider.send(&request).await.first()),
@@ -91,7 +91,7 @@ impl AlertLine {
 /// another channel nor another installation.
 fn name_of((channel, to): (&str, &str), notice: &Notice, place: &str) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
-    for part in [place, channel, to, &notice.key] {
+    for part in [place, channel, to, notice.key.as_str()] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }

@@ -288,7 +288,10 @@ impl Notifier {
         write.put(Watched::Notice, &letter.notice.key, &letter);
         let kept = tokio::time::timeout(STALLED, self.store.keep_watched(&usherd(""), write, Vec::new())).await;
         if !matches!(kept, Ok(Ok(()))) {
-            tracing::warn!(notice = letter.notice.key, "a test of the alerts could not be kept; it is sent from memory");
+            tracing::warn!(
+                notice = letter.notice.key,
+                "a test of the alerts could not be kept; it is sent from memory"
+            );
         }
         self.take(letter);
     }

@@ -95,7 +95,8 @@ fn a_channel_takes_no_credential_of_the_campaigns() {
     assert_eq!(origin("provider.mail.api_key"), Source::Credential("usher-mail-api-key".to_owned()));
     assert_eq!(origin("alert_channel.mail.api_key"), Source::Credential("usher-alert-mail-api-key".to_owned()));
     // Providers take the well-known variables as before.
-    let path = file(room.path(), &format!("{}[[provider]]\nname = \"r\"\nkind = \"resend\"\n", channel("hook", ALL[5].1)));
+    let path =
+        file(room.path(), &format!("{}[[provider]]\nname = \"r\"\nkind = \"resend\"\n", channel("hook", ALL[5].1)));
     let loaded = load(&sources(Some(&path), &env));
     assert!(matches!(loaded.config.providers[0].access, ProviderAccess::Resend { .. }));
 }
