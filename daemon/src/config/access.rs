@@ -367,10 +367,12 @@ fn base_url(reader: &mut Reader<'_>, section: &Section, usual: &str) -> String {
     url.map_or_else(String::new, |url| url.trim_end_matches('/').to_owned())
 }
 
-/// `provider.resend-eu` and `api-key` make `usher-resend-eu-api-key`.
+/// `provider.resend-eu` and `api-key` make `usher-resend-eu-api-key`; `alert_channel.mail` makes `usher-alert-mail-api-key`, so that a
+/// channel and a provider of one name do not share it.
 fn credential(section: &Section, key: &str) -> String {
     let name = section.shown.rsplit('.').next().unwrap_or(&section.shown);
-    format!("usher-{name}-{key}")
+    let alert = if section.shown.starts_with("alert_channel") { "alert-" } else { "" };
+    format!("usher-{alert}{name}-{key}")
 }
 
 fn any_secret(text: &str) -> Result<SecretString, Fault> {

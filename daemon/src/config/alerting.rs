@@ -2,7 +2,7 @@
 //! `[[maintenance]]`.
 //!
 //! An alert channel has the keys of the `[[provider]]` of its kind, and credentials of its own. Whatever wakes somebody needs two channels
-//! that share no provider, or a person who accepts that one may be the one that is on fire; that is proved here.
+//! that share no provider, or a person who accepts that one may be the one that is on fire; [`super::independence`] proves it.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -48,32 +48,6 @@ pub enum AlertWay {
     },
 }
 
-impl AlertWay {
-    /// What it hangs on: two channels that name the same thing here fall together.
-    pub fn domain(&self) -> String {
-        let (kind, address) = match self {
-            Self::Webhook { url, .. } => ("webhook", url.as_str()),
-            Self::Provider(provider) => match &provider.access {
-                ProviderAccess::Resend { base_url, .. } => ("resend", base_url.as_str()),
-                ProviderAccess::Twilio { base_url, .. } => ("twilio", base_url.as_str()),
-                ProviderAccess::SendGrid { base_url, .. } => ("sendgrid", base_url.as_str()),
-                ProviderAccess::SlackBot { base_url, .. } => ("slack", base_url.as_str()),
-                ProviderAccess::SlackWebhook { .. } => ("slack", "hooks.slack.com"),
-                ProviderAccess::WhatsApp { base_url, .. } => ("whatsapp", base_url.as_str()),
-                ProviderAccess::Webhook { url, .. } => ("webhook", url.as_str()),
-                ProviderAccess::Smtp { host, .. } => ("smtp", host.as_str()),
-            },
-        };
-        let host = address.rsplit("://").next().unwrap_or(address).split('/').next().unwrap_or(address);
-        // On this machine everything has one address: the port and the kind tell apart what stands behind it.
-        if check::is_loopback(host.rsplit_once(':').map_or(host, |(host, _)| host)) {
-            format!("{kind} at {host}")
-        } else {
-            host.to_owned()
-        }
-    }
-}
-
 /// Who is told of what.
 #[derive(Debug, Clone)]
 pub struct Alerting {
@@ -87,6 +61,10 @@ pub struct Alerting {
     pub accepted_by: Option<String>,
     /// Asked once a minute while all is well, by somebody outside who is alarmed when it is not.
     pub heartbeat_url: Option<String>,
+    /// When each channel gets its daily test, by the clock of `test_zone`.
+    pub test_at: Time,
+    /// The zone of `test_at`.
+    pub test_zone: TimeZone,
     /// The rules.
     pub rules: Vec<Rule>,
     /// The maintenance windows.
@@ -173,7 +151,8 @@ pub(super) fn read(reader: &mut Reader<'_>, violations: u32) -> Alerting {
     let ticket = reader.at("alerting.ticket").text(None, known).map(|text| names(&text));
     let accepted_by = reader.at("alerting.accept_single_channel").text(None, check::line);
     let heartbeat_url = reader.at("alerting.heartbeat_url").text(None, check::endpoint);
-    prove(reader, &channels, &page, accepted_by.as_deref());
+    let test_at = reader.at("alerting.test_at").text(Some("09:00"), time_of_day);
+    let test_zone = reader.at("alerting.test_zone").text(Some("UTC"), time_zone);
     if page.is_empty() {
         let text = "is not set, so that nobody is woken: what is wrong stands in the log, in the console and in the file ALERT alone".to_owned();
         reader.warn("alerting.page", text);
@@ -185,35 +164,17 @@ pub(super) fn read(reader: &mut Reader<'_>, violations: u32) -> Alerting {
         ticket,
         accepted_by,
         heartbeat_url,
+        test_at: test_at.and_then(|text| text.parse().ok()).unwrap_or_default(),
+        test_zone: test_zone.and_then(|name| TimeZone::get(&name).ok()).unwrap_or(TimeZone::UTC),
         rules: rules(reader, violations),
         windows: windows(reader),
-    }
-}
-
-/// Whatever wakes somebody goes by two ways that do not fall together, or somebody has said that one is enough.
-fn prove(reader: &mut Reader<'_>, channels: &[AlertChannel], page: &[String], accepted_by: Option<&str>) {
-    let of_page = || page.iter().filter_map(|name| channels.iter().find(|channel| channel.name == *name));
-    let domains: BTreeSet<String> = of_page().map(|channel| channel.way.domain()).collect();
-    match (domains.len(), accepted_by) {
-        (1, None) => {
-            let domain = domains.first().map_or("", String::as_str);
-            reader.reject(
-                "alerting.page",
-                &format!("has no way that does not hang on {domain}: when that breaks, nobody is told"),
-                "add a channel by another provider, or name whoever accepts this in alerting.accept_single_channel"
-                    .to_owned(),
-            );
-        }
-        (1, Some(who)) => {
-            reader.warn("alerting.page", format!("has one way only, which {who} accepts"));
-        }
-        _ => {}
     }
 }
 
 fn channels(reader: &mut Reader<'_>) -> Vec<AlertChannel> {
     let mut used = BTreeSet::new();
     let mut channels = Vec::new();
+    reader.lends = false;
     for (path, origin) in reader.list("alert_channel") {
         let section = reader.named_section("alert_channel", &path, origin);
         let name = reader
@@ -242,8 +203,8 @@ fn channels(reader: &mut Reader<'_>) -> Vec<AlertChannel> {
             }
             Kind::Provider(kind) => {
                 let (channel, judge): (Channel, Judge) = match kind {
-                    ProviderKind::Slack => (Channel::Slack, check::line),
-                    ProviderKind::Twilio => (Channel::Sms, check::sms_sender),
+                    ProviderKind::Slack => (Channel::Slack, conversation),
+                    ProviderKind::Twilio => (Channel::Sms, telephone),
                     _ => (Channel::Email, check::email),
                 };
                 // Slack's webhooks say themselves into which channel they post.
@@ -254,6 +215,10 @@ fn channels(reader: &mut Reader<'_>) -> Vec<AlertChannel> {
                 }
                 let to = to.text(None, judge).or_else(|| by_address.then(String::new));
                 let way = provider::one(reader, &section, name.clone(), kind, channel, (1, 1.0), None);
+                if way.as_ref().is_some_and(needs_sender) {
+                    let remedy = "set it to the sender of the alerts, one that is verified with the provider";
+                    reader.missing(&format!("{}.from", section.shown), &section, remedy);
+                }
                 (to, way.map(|way| AlertWay::Provider(Box::new(way))))
             }
         };
@@ -261,7 +226,39 @@ fn channels(reader: &mut Reader<'_>) -> Vec<AlertChannel> {
             channels.push(AlertChannel { name, to, way });
         }
     }
+    reader.lends = true;
     channels
+}
+
+/// A campaign's letter has the sender of its organisation; an alert has none but its channel's.
+fn needs_sender(way: &ProviderSettings) -> bool {
+    let service = matches!(way.access, ProviderAccess::Twilio { messaging_service_sid: Some(_), .. });
+    way.from.is_none() && !service && matches!(way.channel, Channel::Email | Channel::Sms)
+}
+
+/// The id of a member or a channel.
+fn conversation(text: &str) -> Result<(), Fault> {
+    let fits = (2..=32).contains(&text.len())
+        && text.starts_with(['U', 'W', 'C', 'D', 'G'])
+        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    if fits {
+        Ok(())
+    } else {
+        Err(Fault::new("is no id of a channel or member", "copy it from the details in Slack, such as C012AB3CD"))
+    }
+}
+
+/// A telephone that text messages reach: names and short codes only send.
+fn telephone(text: &str) -> Result<(), Fault> {
+    let digits = text.strip_prefix('+').unwrap_or_default();
+    let fits = (7..=15).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && !digits.starts_with('0');
+    if fits {
+        Ok(())
+    } else {
+        Err(Fault::new("is no telephone number", "write it in international form, such as +441632960000"))
+    }
 }
 
 fn rules(reader: &mut Reader<'_>, violations: u32) -> Vec<Rule> {
@@ -336,6 +333,14 @@ fn rules(reader: &mut Reader<'_>, violations: u32) -> Vec<Rule> {
     rules
 }
 
+fn time_of_day(text: &str) -> Result<(), Fault> {
+    text.parse::<Time>().map(drop).map_err(|_| Fault::new("is no time of day", "write it like 02:00"))
+}
+
+fn time_zone(text: &str) -> Result<(), Fault> {
+    TimeZone::get(text).map(drop).map_err(|_| Fault::new("is no time zone", "write it like Europe/London"))
+}
+
 /// A day of the week.
 #[derive(Debug, Clone, Copy)]
 struct Day(Weekday);
@@ -388,15 +393,9 @@ fn windows(reader: &mut Reader<'_>) -> Vec<MaintenanceWindow> {
         let name = reader.within(&section, "name").needed("give the window a name").text(None, check::name);
         let every = reader.within(&section, "every").word(Some(Every::Week)).unwrap_or(Every::Week);
         let day = reader.within(&section, "day").word(Some(Day(Weekday::Sunday))).map_or(Weekday::Sunday, |day| day.0);
-        let is_time = |text: &str| {
-            text.parse::<Time>().map(drop).map_err(|_| Fault::new("is no time of day", "write it like 02:00"))
-        };
-        let from = reader.within(&section, "from").text(Some("02:00"), is_time);
+        let from = reader.within(&section, "from").text(Some("02:00"), time_of_day);
         let minutes = reader.within(&section, "minutes").integer(120_u64, 1..=1_440);
-        let is_zone = |text: &str| {
-            TimeZone::get(text).map(drop).map_err(|_| Fault::new("is no time zone", "write it like Europe/London"))
-        };
-        let zone = reader.within(&section, "zone").text(Some("UTC"), is_zone);
+        let zone = reader.within(&section, "zone").text(Some("UTC"), time_zone);
         let recurs = if every == Every::Week { Recurs::Weekly(day) } else { Recurs::Monthly(day) };
         windows.push(MaintenanceWindow {
             name: name.unwrap_or_default(),

@@ -11,6 +11,7 @@ mod alerting;
 mod check;
 mod document;
 mod error;
+mod independence;
 mod maintenance;
 mod organisation;
 mod provider;
@@ -127,6 +128,7 @@ impl Config {
             alerting: alerting::read(&mut reader, sla.violation_alert_threshold),
         };
         provider::check_senders(&mut reader, &config.providers, &config.organisations);
+        independence::prove(&mut reader, &config.alerting, &config.providers);
         if config.providers.is_empty() {
             reader.warn("provider", "no provider is set, so nothing can be sent; add a [[provider]]".to_owned());
         }

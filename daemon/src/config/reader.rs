@@ -39,6 +39,9 @@ pub(super) struct Reader<'a> {
     inline_secret: bool,
     /// Entries of lists by their path, with what they are called.
     sections: BTreeMap<String, String>,
+    /// Whether the well-known variables of providers fill what an entry leaves out. Not those of an alert channel: what stops campaigns
+    /// must not stop it.
+    pub(super) lends: bool,
 }
 
 /// Variables with our prefix that are no keys: where the configuration itself is, and what the console reads in the same
@@ -57,6 +60,7 @@ impl<'a> Reader<'a> {
             variables: BTreeSet::new(),
             inline_secret: false,
             sections: BTreeMap::new(),
+            lends: true,
         }
     }
 

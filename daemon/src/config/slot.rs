@@ -37,6 +37,8 @@ pub(super) struct Slot<'r, 'a> {
     pub(super) live: bool,
     pub(super) needed: Option<String>,
     pub(super) absent_at: Source,
+    /// A variable that would fill the gap of a provider, and not of this entry.
+    not_lent: Option<&'static str>,
 }
 
 impl<'r, 'a> Slot<'r, 'a> {
@@ -53,6 +55,7 @@ impl<'r, 'a> Slot<'r, 'a> {
             live: false,
             needed: None,
             absent_at: Source::Default,
+            not_lent: None,
         }
     }
 
@@ -70,7 +73,11 @@ impl<'r, 'a> Slot<'r, 'a> {
 
     /// A name in the environment that only fills a gap the file left.
     pub(super) fn fallback(mut self, name: Option<&'static str>) -> Self {
-        self.fallbacks.extend(name);
+        if self.reader.lends {
+            self.fallbacks.extend(name);
+        } else {
+            self.not_lent = name.or(self.not_lent);
+        }
         self
     }
 
@@ -88,7 +95,12 @@ impl<'r, 'a> Slot<'r, 'a> {
 
     /// Its absence is an error, with this remedy.
     pub(super) fn needed(mut self, remedy: impl Into<String>) -> Self {
-        self.needed = Some(remedy.into());
+        let mut remedy = remedy.into();
+        if let Some(name) = self.not_lent {
+            // Some remedies speak of the variable.
+            remedy = format!("{remedy} ({name} is the providers' alone: an alert channel has credentials of its own)");
+        }
+        self.needed = Some(remedy);
         self
     }
 

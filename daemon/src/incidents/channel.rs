@@ -10,7 +10,7 @@ use super::notice::Notice;
 use super::outbox::PATIENCE;
 use super::render;
 use crate::providers::poster::{Posted, Poster};
-use crate::providers::{Outgoing, Provider, Sender};
+use crate::providers::{Outgoing, PrepareError, Prepared, Provider, Sender};
 
 /// Ids of alerts begin here, far above those of messages to guests, so that no report of one is taken for a report of the other.
 const FIRST_ID: u64 = 1 << 62;
@@ -58,10 +58,18 @@ pub struct AlertLine {
 }
 
 impl AlertLine {
-    /// Tells a notice once. `place` is what this installation is called, `number` tells notices apart.
-    pub async fn tell(&self, notice: &Notice, place: &str, number: u64) -> Answer {
+    /// Tells a notice once. `place` is what this installation is called.
+    pub async fn tell(&self, notice: &Notice, place: &str) -> Answer {
         let told: BoxFuture<'_, Answer> = match &self.line {
-            Line::Provider { provider, to } => Box::pin(by_provider(provider.as_ref(), to, notice, place, number)),
+            Line::Provider { provider, to } => {
+                let request = prepared(provider.as_ref(), (self.name.as_str(), to.as_str()), notice, place);
+                Box::pin(async move {
+                    match request {
+                        Ok(request) => judge_provider(provider.send(&request).await.first()),
+                        Err(error) => Answer::Not(error.to_string()),
+                    }
+                })
+            }
             Line::Slack { poster, to } => Box::pin(async move {
                 let mut body = render::slack(notice, place);
                 if !to.is_empty() {
@@ -78,8 +86,30 @@ impl AlertLine {
     }
 }
 
-async fn by_provider(provider: &dyn Provider, to: &str, notice: &Notice, place: &str, number: u64) -> Answer {
-    let message = MessageId(FIRST_ID + number);
+/// What names a notice on a channel, the same at every try and after a restart. A provider that keeps keys drops a double only where key
+/// and bytes are the same, and refuses a key that it knows with other bytes: so nothing that may share an account shares a name, neither
+/// another channel nor another installation.
+fn name_of((channel, to): (&str, &str), notice: &Notice, place: &str) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for part in [place, channel, to, notice.key.as_str()] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.update(&notice.at.0.to_le_bytes());
+    *hasher.finalize().as_bytes()
+}
+
+/// The exact bytes of a notice for a provider.
+fn prepared(
+    provider: &dyn Provider,
+    (channel, to): (&str, &str),
+    notice: &Notice,
+    place: &str,
+) -> Result<Prepared, PrepareError> {
+    let name = name_of((channel, to), notice, place);
+    let mut first = [0; 8];
+    first.copy_from_slice(&name[..8]);
+    let message = MessageId(FIRST_ID + (u64::from_le_bytes(first) >> 2));
     let mail = render::mail(notice, place);
     let text = if provider.channel() == Channel::Email { mail.text } else { render::sms(notice, place) };
     let outgoing = Outgoing {
@@ -97,13 +127,11 @@ async fn by_provider(provider: &dyn Provider, to: &str, notice: &Notice, place: 
         rfc_message_id: format!("<{message}.{}@alerts.usher.invalid>", notice.at.0),
         date: notice.at,
     };
-    // Tried again it is the same to a provider that keeps keys.
-    let key = format!("usher-alert-{}", hex::encode(&blake3::hash(notice.key.as_bytes()).as_bytes()[..16]));
-    let prepared = match provider.prepare(std::slice::from_ref(&outgoing), &key) {
-        Ok(prepared) => prepared,
-        Err(error) => return Answer::Not(error.to_string()),
-    };
-    match provider.send(&prepared).await.first() {
+    provider.prepare(std::slice::from_ref(&outgoing), &format!("usher-alert-{}", hex::encode(&name[..16])))
+}
+
+fn judge_provider(answer: Option<&crate::providers::Answer>) -> Answer {
+    match answer {
         Some(answer) if answer.class == OutcomeClass::Accepted => Answer::Taken,
         Some(answer) if answer.class == OutcomeClass::Unknown => {
             Answer::Unclear(format!("{} {}", answer.code, answer.detail))
@@ -142,7 +170,62 @@ fn text(body: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use usher_common::model::{Priority, ProviderKind, Timestamp};
+
+    use super::super::notice::Reason;
     use super::*;
+    use crate::providers::{ProviderConfig, build};
+
+    fn notice(key: &str, at: i64) -> Notice {
+        Notice {
+            key: key.to_owned(),
+            reason: Reason::First,
+            priority: Priority::P1,
+            at: Timestamp(at),
+            step: 0,
+            incident: None,
+            group: BTreeMap::new(),
+            alerts: Vec::new(),
+            more: 0,
+        }
+    }
+
+    #[test]
+    fn a_second_try_is_the_same_request_and_nobody_elses() {
+        let mut config = ProviderConfig::named("mail", ProviderKind::Resend);
+        config.secret = Some("re_alerts".into());
+        config.sender = Some("alerts@usher.example".to_owned());
+        let provider = build(&config).unwrap();
+        let of = |channel: &str, to: &str, notice: &Notice, place: &str| {
+            prepared(provider.as_ref(), (channel, to), notice, place).unwrap()
+        };
+        let (to, it) = ("ops@usher.example", notice("provider-down#3", 1_795_832_049_000));
+        let first = of("mail", to, &it, "production");
+        assert_eq!(first, of("mail", to, &it, "production"), "a try, and one after a restart");
+        let others = [
+            of("mail-2", to, &it, "production"),
+            of("mail", "cto@usher.example", &it, "production"),
+            of("mail", to, &it, "staging"),
+            of("mail", to, &notice("provider-down#4", it.at.0), "production"),
+            // Counters begin anew where a store does.
+            of("mail", to, &notice("provider-down#3", it.at.0 + 1), "production"),
+        ];
+        for other in others {
+            assert!(first.key != other.key && first.bytes != other.bytes, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn ids_of_alerts_are_none_of_messages() {
+        let name = name_of(("mail", "a"), &notice("k", 0), "p");
+        let mut first = [0; 8];
+        first.copy_from_slice(&name[..8]);
+        for bits in [u64::from_le_bytes(first), 0, u64::MAX] {
+            assert!((FIRST_ID..FIRST_ID << 1).contains(&(FIRST_ID + (bits >> 2))));
+        }
+    }
 
     #[test]
     fn slack_is_understood_when_it_says_no_with_200() {

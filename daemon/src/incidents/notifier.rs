@@ -12,19 +12,24 @@ use tokio_util::sync::CancellationToken;
 use usher_common::model::{AlertChannelRow, AlertState, AlertTrial, Priority, Timestamp};
 use usher_common::protocol::Level;
 
+use super::canary::{Daily, is_dead};
 use super::channel::{AlertLine, Answer};
 use super::notice::{Notice, NoticeAlert, Reason};
 use super::outbox::{Due, Letter};
 use super::render;
 use super::watch::usherd;
 use crate::clock::Clock;
-use crate::monitor::{Board, Metrics};
+use crate::monitor::{Board, Metrics, Reading, Readings};
 use crate::store::{Store, WatchWrite, Watched};
 
 /// Letters are looked through at least this often.
 const LOOK: Duration = Duration::from_secs(1);
 /// A notice that waits for longer has nobody who hears it, in milliseconds.
 const BEHIND: i64 = 60_000;
+/// A store that has not kept something after this is stalled: nobody waits for it who has something to tell.
+pub(super) const STALLED: Duration = Duration::from_secs(2);
+/// Whether the daily test is due is asked this often.
+const DAILY: Duration = Duration::from_secs(10);
 /// A letter that is done is kept for so long.
 const KEPT: i64 = 7 * 86_400_000;
 
@@ -35,13 +40,15 @@ struct Inner {
     trying: BTreeSet<(String, usize)>,
     /// Per channel: when it took something, and what it said when it did not.
     said: BTreeMap<String, (Option<Timestamp>, String)>,
-    number: u64,
 }
 
 /// The notifier.
 pub struct Notifier {
     lines: Vec<Arc<AlertLine>>,
+    began: Timestamp,
     inner: Mutex<Inner>,
+    /// One row is written at a time, as its letter is by then: an older copy must not come to lie over a newer one.
+    writing: tokio::sync::Mutex<()>,
     come: Notify,
     place: String,
     state_dir: PathBuf,
@@ -59,10 +66,11 @@ impl Notifier {
         (store, clock, board): (Store, Clock, Board),
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        let number = clock.now().0.unsigned_abs() << 16;
         Arc::new(Self {
             lines: lines.into_iter().map(Arc::new).collect(),
-            inner: Mutex::new(Inner { number: number >> 2 & !(3 << 62), ..Inner::default() }),
+            began: clock.at(clock.mono()),
+            inner: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
             come: Notify::new(),
             place: place.to_owned(),
             state_dir,
@@ -120,7 +128,7 @@ impl Notifier {
         let mut gone = Vec::new();
         {
             let mut inner = self.inner();
-            let Inner { letters, trying, number, .. } = &mut *inner;
+            let Inner { letters, trying, .. } = &mut *inner;
             for (key, letter) in letters.iter_mut() {
                 if letter.is_done(now) && now.millis_since(letter.notice.at) > KEPT {
                     gone.push(key.clone());
@@ -133,13 +141,12 @@ impl Notifier {
                             if let Some(line) = line
                                 && trying.insert((key.clone(), place))
                             {
-                                *number += 1;
-                                tries.push((key.clone(), place, line, letter.notice.clone(), *number));
+                                tries.push((key.clone(), place, line, letter.notice.clone()));
                             }
                         }
                         Due::LastResort => {
                             letter.last_resort = Some(now);
-                            resorts.push(letter.clone());
+                            resorts.push((key.clone(), letter.notice.clone()));
                         }
                     }
                 }
@@ -148,14 +155,14 @@ impl Notifier {
                 letters.remove(key);
             }
         }
-        for letter in resorts {
-            self.last_resort(&letter.notice);
+        for (key, notice) in resorts {
+            self.last_resort(&notice);
             let this = Arc::clone(self);
-            tokio::spawn(async move { this.keep(&letter).await });
+            tokio::spawn(async move { this.keep(&key).await });
         }
-        for (key, place, line, notice, number) in tries {
+        for (key, place, line, notice) in tries {
             let this = Arc::clone(self);
-            tokio::spawn(async move { this.try_once(&key, place, &line, &notice, number).await });
+            tokio::spawn(async move { this.try_once(&key, place, &line, &notice).await });
         }
         if !gone.is_empty() {
             let this = Arc::clone(self);
@@ -163,9 +170,9 @@ impl Notifier {
         }
     }
 
-    async fn try_once(&self, key: &str, place: usize, line: &AlertLine, notice: &Notice, number: u64) {
+    async fn try_once(&self, key: &str, place: usize, line: &AlertLine, notice: &Notice) {
         let begun = Instant::now();
-        let answer = line.tell(notice, &self.place, number).await;
+        let answer = line.tell(notice, &self.place).await;
         let now = self.now();
         let (taken, said) = match answer {
             Answer::Taken => (true, String::new()),
@@ -184,7 +191,7 @@ impl Notifier {
         } else {
             tracing::warn!(channel = line.name, notice = key, why = said, "an alert channel did not take a notice");
         }
-        let letter = {
+        {
             let mut inner = self.inner();
             let state = inner.said.entry(line.name.clone()).or_default();
             if taken {
@@ -192,24 +199,30 @@ impl Notifier {
             } else {
                 state.1.clone_from(&said);
             }
-            inner.letters.get_mut(key).map(|letter| {
+            if let Some(letter) = inner.letters.get_mut(key) {
                 letter.came(place, now, taken, said);
-                letter.clone()
-            })
-        };
-        if let Some(letter) = letter {
-            self.keep(&letter).await;
+            }
         }
+        self.keep(key).await;
         self.inner().trying.remove(&(key.to_owned(), place));
         self.come.notify_one();
     }
 
-    async fn keep(&self, letter: &Letter) {
-        let mut write = WatchWrite::default();
-        write.put(Watched::Notice, &letter.notice.key, letter);
-        if let Err(error) = self.store.keep_watched(&usherd(""), write, Vec::new()).await {
-            // After a restart it is told once more.
-            tracing::warn!(%error, "what became of a notice could not be kept");
+    /// Makes durable what became of a letter.
+    async fn keep(&self, key: &str) {
+        let kept = tokio::time::timeout(STALLED, async {
+            let _writing = self.writing.lock().await;
+            let letter = self.inner().letters.get(key).cloned();
+            let Some(letter) = letter else { return Ok(()) };
+            let mut write = WatchWrite::default();
+            write.put(Watched::Notice, key, &letter);
+            self.store.keep_watched(&usherd(""), write, Vec::new()).await
+        });
+        // After a restart it is told once more.
+        match kept.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "what became of a notice could not be kept"),
+            Err(_) => tracing::warn!(notice = key, "the store is stalled: what became of a notice may not be kept"),
         }
     }
 
@@ -257,6 +270,61 @@ impl Notifier {
         if waiting == 0 { Ok(()) } else { Err(format!("{waiting} notices wait for over a minute")) }
     }
 
+    /// Gives each channel its daily test until `stop` is cancelled. It is a letter like any other: durable, tried again for a day, and
+    /// known after a restart, so that none is sent twice.
+    pub async fn test_daily(self: Arc<Self>, daily: Daily, stop: CancellationToken) {
+        let names: Vec<String> = self.lines.iter().map(|line| line.name.clone()).collect();
+        loop {
+            // Calendars go by the clock on the wall, also when that was set.
+            let due = daily.due(self.clock.now()).filter(|_| !names.is_empty());
+            if let Some(key) = due.filter(|key| !self.inner().letters.contains_key(key)) {
+                let notice = trial(key, "daily-test", "as each day".to_owned(), self.now());
+                let mut letter = Letter::new(notice, &names);
+                letter.to_all = true;
+                self.post(letter).await;
+            }
+            if tokio::time::timeout(DAILY, stop.cancelled()).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Keeps a letter, and takes it whether or not that went well.
+    async fn post(&self, letter: Letter) {
+        let mut write = WatchWrite::default();
+        write.put(Watched::Notice, &letter.notice.key, &letter);
+        let kept = tokio::time::timeout(STALLED, self.store.keep_watched(&usherd(""), write, Vec::new())).await;
+        if !matches!(kept, Ok(Ok(()))) {
+            tracing::warn!(
+                notice = letter.notice.key,
+                "a test of the alerts could not be kept; it is sent from memory"
+            );
+        }
+        self.take(letter);
+    }
+
+    /// Which channels count as dead.
+    pub fn readings(&self) -> Vec<Reading> {
+        let now = self.now();
+        let inner = self.inner();
+        let mut readings = Readings::default();
+        for line in &self.lines {
+            let mut taken = inner.said.get(&line.name).and_then(|said| said.0);
+            let mut asked = self.began;
+            for letter in inner.letters.values() {
+                if let Some(way) = letter.ways.iter().find(|way| way.channel == line.name && way.tries > 0) {
+                    taken = taken.max(way.taken);
+                    asked = asked.min(letter.notice.at);
+                }
+            }
+            let dead = is_dead(now, taken, asked);
+            let why = if dead { "it took nothing for 26 hours, the daily test included" } else { "" };
+            let object = format!("alert channel {}", line.name);
+            readings.because("alerting.channel_dead", object, if dead { 1.0 } else { 0.0 }, why.to_owned());
+        }
+        readings.into()
+    }
+
     /// How the channels are.
     pub fn rows(&self, page: &[String]) -> Vec<AlertChannelRow> {
         let inner = self.inner();
@@ -280,41 +348,13 @@ impl Notifier {
     /// Sends a test by one channel, or by all, once, and says what each answered.
     pub async fn test(&self, channel: Option<&str>, by: &str) -> Vec<AlertTrial> {
         let now = self.now();
-        let alert = NoticeAlert {
-            rule: "test".to_owned(),
-            object: String::new(),
-            state: AlertState::Firing,
-            summary: "this is a test of the alerts".to_owned(),
-            detail: format!("asked for by {by}"),
-            action: "nothing is to be done".to_owned(),
-            runbook: "alerting".to_owned(),
-            value: 1.0,
-            threshold: 1.0,
-            since: now,
-            ended: None,
-        };
-        let notice = Notice {
-            key: format!("test#{}", now.0),
-            reason: Reason::Test,
-            priority: Priority::P3,
-            at: now,
-            step: 0,
-            incident: None,
-            group: BTreeMap::from([("rule".to_owned(), "test".to_owned())]),
-            alerts: vec![alert],
-            more: 0,
-        };
+        let notice = trial(format!("test#{}", now.0), "test", format!("asked for by {by}"), now);
         let asked = self.lines.iter().filter(|line| channel.is_none_or(|name| name == line.name));
         let trials = asked.map(|line| {
             let notice = &notice;
             async move {
                 let begun = Instant::now();
-                let number = {
-                    let mut inner = self.inner();
-                    inner.number += 1;
-                    inner.number
-                };
-                let answer = line.tell(notice, &self.place, number).await;
+                let answer = line.tell(notice, &self.place).await;
                 let took_ms = u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX);
                 let (taken, said) = match answer {
                     Answer::Taken => (true, String::new()),
@@ -333,5 +373,33 @@ impl Notifier {
             }
         });
         futures_util::future::join_all(trials).await
+    }
+}
+
+/// A test, of a rule that there is none of.
+fn trial(key: String, rule: &str, detail: String, now: Timestamp) -> Notice {
+    let alert = NoticeAlert {
+        rule: rule.to_owned(),
+        object: String::new(),
+        state: AlertState::Firing,
+        summary: "this is a test of the alerts".to_owned(),
+        detail,
+        action: "nothing is to be done".to_owned(),
+        runbook: "alerting".to_owned(),
+        value: 1.0,
+        threshold: 1.0,
+        since: now,
+        ended: None,
+    };
+    Notice {
+        key,
+        reason: Reason::Test,
+        priority: Priority::P3,
+        at: now,
+        step: 0,
+        incident: None,
+        group: BTreeMap::from([("rule".to_owned(), rule.to_owned())]),
+        alerts: vec![alert],
+        more: 0,
     }
 }

@@ -120,7 +120,7 @@ pub fn sms(notice: &Notice, place: &str) -> String {
     let since = notice.alerts.iter().map(|alert| alert.since).min().unwrap_or(notice.at);
     let clock =
         jiff::Timestamp::from_millisecond(since.0).unwrap_or(jiff::Timestamp::MAX).strftime("%H:%MZ").to_string();
-    let tail = format!(" since {clock} [{}]", id(notice));
+    let tail = format!(" since {clock} ({})", plain(&id(notice)));
     let head = plain(&format!("{place} {}", headline(notice)));
     let cause = notice.alerts.first().map(|alert| plain(&alert.detail)).filter(|cause| !cause.is_empty());
     let whole = cause.map_or_else(|| head.clone(), |cause| format!("{head} ({cause})"));
@@ -128,7 +128,8 @@ pub fn sms(notice: &Notice, place: &str) -> String {
     format!("{}{tail}", cut(&whole, room))
 }
 
-/// What of a text a telephone of any kind shows: letters beyond GSM 7-bit would make two segments of it.
+/// What of a text a telephone of any kind shows. Letters beyond GSM 7-bit would make two segments of it; brackets, braces and the like
+/// are in its extension (3GPP TS 23.038, 6.2.1.1), where each takes two places of the 160.
 fn plain(text: &str) -> String {
     let kept = |c: char| c.is_ascii_graphic() && !"`[]{}\\^~|".contains(c);
     text.chars().map(|c| if c == ' ' || kept(c) { c } else { '?' }).collect()

@@ -39,13 +39,27 @@ fn notice(alerts: usize) -> Notice {
 fn a_text_message_says_what_where_how_bad_since_when_and_its_id_in_one_segment() {
     assert_eq!(
         sms(&notice(1), "production"),
-        "production P1: provider p0 is down (<script>503 & ?ber) since 02:14Z [i12]"
+        "production P1: provider p0 is down (<script>503 & ?ber) since 02:14Z (i12)"
     );
     let mut long = notice(3);
     long.alerts[0].detail = "x".repeat(500);
     let text = sms(&long, "production");
-    assert_eq!(text.chars().count(), SMS);
-    assert!(text.contains("provider p0 is down and 2 more") && text.ends_with(".. since 02:14Z [i12]"), "{text}");
+    assert_eq!((text.chars().count(), septets(&text)), (SMS, SMS), "{text}");
+    assert!(text.contains("provider p0 is down and 2 more") && text.ends_with(".. since 02:14Z (i12)"), "{text}");
+    long.incident = None;
+    long.key = "r\u{e9}gle{1}#0".into();
+    assert_eq!(septets(&sms(&long, "[staging]")), SMS, "{}", sms(&long, "[staging]"));
+}
+
+/// Places that a text takes in GSM 7-bit: 3GPP TS 23.038, 6.2.1, of which only ASCII is used here.
+fn septets(text: &str) -> usize {
+    let places = |c: char| match c {
+        '[' | ']' | '{' | '}' | '\\' | '^' | '~' | '|' => 2,
+        '`' => panic!("` is not in GSM 7-bit: {text}"),
+        ' '..='~' => 1,
+        _ => panic!("{c:?} makes all of it UCS-2: {text}"),
+    };
+    text.chars().map(places).sum()
 }
 
 #[test]

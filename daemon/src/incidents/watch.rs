@@ -1,7 +1,7 @@
 //! The watch: takes readings each second and whenever something turned, asks the engine, makes what it decided durable together with the
 //! notices that follow from it, and hands these to the notifier. So a crash neither repeats a notice nor forgets one.
 //!
-//! A store that takes nothing does not silence it: it goes on from memory, and what it would have kept it tells at once, by all channels
+//! A store that takes nothing, or hangs, does not silence it: it goes on from memory, and what it would have kept it tells at once, by all channels
 //! and the last resort.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,7 @@ use usher_common::protocol::{Level, Row, Topic};
 
 use super::cover::{Cover, LONGEST_SILENCE, Silence};
 use super::engine::{AlertKey, AlertRecord, Engine, GroupRecord, Step, millis};
-use super::notifier::Notifier;
+use super::notifier::{Notifier, STALLED};
 use super::outbox::Letter;
 use crate::clock::Clock;
 use crate::config::Alerting;
@@ -154,8 +154,15 @@ impl Watch {
         self.say(&step);
         if !write.is_empty() {
             let by = usherd("");
-            if let Err(error) = self.store.keep_watched(&by, write, Vec::new()).await {
-                tracing::error!(%error, "alerts could not be kept; they are told from memory");
+            let kept = tokio::time::timeout(STALLED, self.store.keep_watched(&by, write, Vec::new())).await;
+            let why = match kept {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                // It may become durable yet; then a restart tells once more what was told meanwhile.
+                Err(_) => Some(format!("the store has not answered for {} s", STALLED.as_secs())),
+            };
+            if let Some(why) = why {
+                tracing::error!(why, "alerts could not be kept; they are told from memory");
                 for letter in letters {
                     self.notifier.tell_unkept(letter);
                 }

@@ -14,7 +14,7 @@ use super::accounts::adapter_config;
 use crate::api::Alarm;
 use crate::config::{AlertWay, Config, ProviderAccess};
 use crate::dispatch::Shared;
-use crate::incidents::{AlertLine, Line, Notifier, Watch, heartbeat};
+use crate::incidents::{AlertLine, Daily, Line, Notifier, Watch, heartbeat};
 use crate::monitor::{Follower, Metrics, of_levels, sla_rows};
 use crate::providers::poster::Poster;
 use crate::providers::{ProviderConfig, build};
@@ -40,13 +40,14 @@ pub fn set_up(
     let place = (config.environment.as_str(), config.state_dir.clone());
     let notifier =
         Notifier::new(lines(config)?, place, (store.clone(), clock.clone(), board.clone()), Arc::clone(metrics));
-    let (levels, readings) = (follower.clone(), Arc::clone(shared));
+    let (levels, readings, channels) = (follower.clone(), Arc::clone(shared), Arc::clone(&notifier));
     let before = Mutex::new(shared.clocks());
     let source = Box::new(move || {
         let mut before = before.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = readings.readings(*before);
         *before = readings.clocks();
         all.extend(of_levels(&levels.levels()));
+        all.extend(channels.readings());
         all
     });
     let watch = Watch::new(&config.alerting, (store, clock, board), (source, shared.alarm()), Arc::clone(&notifier))
@@ -64,6 +65,8 @@ pub fn set_up(
         });
         tasks.spawn(heartbeat::beat(poster, well, Arc::clone(&notifier), stop.clone()));
     }
+    let daily = Daily { at: config.alerting.test_at, zone: config.alerting.test_zone.clone() };
+    tasks.spawn(Arc::clone(&notifier).test_daily(daily, stop.clone()));
     tasks.spawn(notifier.run(stop.clone()));
     Ok(Alarm { watch, follower })
 }

@@ -80,6 +80,8 @@ fn each_key_has_a_prefixed_name() {
         ("sla.violation_alert_threshold", "4"),
         ("alerting.accept_single_channel", "Ada Lovelace"),
         ("alerting.heartbeat_url", "https://alive.example/usher"),
+        ("alerting.test_at", "10:30"),
+        ("alerting.test_zone", "Europe/London"),
         ("backup.interval_hours", "2"),
         ("backup.encryption_key", KEY),
         ("audit.retention_days", "2558"),

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what sets a test up may panic as the test itself may")]
 
+mod alerting;
 mod environment;
 mod example;
 mod files;
