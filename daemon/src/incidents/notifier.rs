@@ -253,11 +253,14 @@ impl Notifier {
         }
     }
 
-    /// Whether some channel has taken a notice of a rule's alerts since a moment.
-    pub fn reached(&self, rule: &str, since: Timestamp) -> bool {
-        let of_rule = |letter: &&Letter| letter.notice.group.get("rule").is_some_and(|name| name == rule);
+    /// Whether some channel has taken a notice of a rule's alerts since a moment, and whether the last resort was used for one.
+    pub fn reached(&self, rule: &str, since: Timestamp) -> (bool, bool) {
         let inner = self.inner();
-        inner.letters.values().filter(of_rule).any(|letter| letter.notice.at >= since && letter.is_taken())
+        let of_rule = |letter: &&Letter| {
+            letter.notice.at >= since && letter.notice.group.get("rule").is_some_and(|name| name == rule)
+        };
+        let letters = || inner.letters.values().filter(of_rule);
+        (letters().any(Letter::is_taken), letters().any(|letter| letter.last_resort.is_some()))
     }
 
     /// Whether no notice has waited for over a minute.

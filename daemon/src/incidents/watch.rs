@@ -228,9 +228,10 @@ impl Watch {
             inner.engine.alerts().filter_map(|(key, alert)| inner.row(key, alert, now)).collect();
         drop(inner);
         for row in rows.iter_mut().filter(|row| row.told) {
-            row.told = self.notifier.reached(&row.rule, row.since);
-            if !row.told {
-                "nobody could be told yet".clone_into(&mut row.quiet);
+            let (taken, last_resort) = self.notifier.reached(&row.rule, row.since);
+            row.told = taken;
+            if !taken && last_resort {
+                "nobody could be told: see the file ALERT".clone_into(&mut row.quiet);
             }
         }
         rows.sort_by_key(|row| (row.priority, row.since));
